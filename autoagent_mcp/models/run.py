@@ -1,0 +1,100 @@
+"""Many trials of one candidate, and what they add up to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.trial import Trial, Usage
+
+
+class RunKind(str, Enum):
+    """What a run is for."""
+
+    SUITE = "suite"
+    SPOT = "spot"
+    CONFIRM = "confirm"
+
+
+class RunState(str, Enum):
+    """How far a run has come."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """The server ended in the middle; the finished trials are on disk."""
+    FAILED = "failed"
+    """The harness could not even be imported, or its sandbox could not start; `error` says why."""
+
+
+class Excluded(Frozen):
+    """A task that is not in the suite, and why."""
+
+    task: str
+    reasons: tuple[str, ...]
+
+
+class Suite(Frozen):
+    """What is measured together."""
+
+    tasks: tuple[str, ...]
+    attempts: int = 1
+    fingerprint: str
+    """sha256 over the tasks' digests, the attempts, model, backend and limits: two runs with the same one compare."""
+    backend: str
+    model: str
+    excluded: tuple[Excluded, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class TaskScore(Frozen):
+    """One task's trials in a run, added up."""
+
+    task: str
+    attempts: int
+    passed: int
+    unmeasured: int
+    avg_reward: float | None
+    """Mean over the trials that count; None where none does."""
+
+
+class Score(Frozen):
+    """What a run adds up to."""
+
+    trials: int
+    passed: int
+    unmeasured: int
+    avg_score: float | None
+    """Mean reward over the trials that count, None where none does."""
+    tasks: tuple[TaskScore, ...]
+    usage: Usage
+
+
+class Run(Frozen):
+    """The trials of one candidate on a suite."""
+
+    id: str
+    """Four digits, counted in the workspace: "0001"."""
+    kind: RunKind
+    description: str
+    candidate: str
+    """The candidate's tree hash."""
+    suite: Suite
+    state: RunState
+    started_at: datetime
+    finished_at: datetime | None = None
+    trials: tuple[Trial, ...] = ()
+    error: str = ""
+    notices: tuple[str, ...] = ()
+
+
+class Progress(Frozen):
+    """How far a run is, for whoever waits."""
+
+    run: str
+    done: int
+    total: int
+    passed: int
+    cost_usd: float | None

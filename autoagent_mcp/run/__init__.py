@@ -1,0 +1,1 @@
+"""Many trials of one candidate; knows neither git nor the ledger."""

@@ -1,0 +1,92 @@
+"""Where everything of a workspace lies on disk.
+
+<workspace>/
+  agent.py  .agent/  program.md  autoagent.toml  tasks/  results.tsv
+  .autoagent/                        not in git
+    ledger.sqlite3
+    lock
+    server.log
+    runs/<run>/run.json
+    runs/<run>/<task>__<n>/          see models.trial.TrialFiles
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.trial import TrialFiles
+
+EDITABLE = ("agent.py", ".agent")
+"""What the meta-agent may change, relative to the workspace."""
+
+
+class Workspace(Frozen):
+    """A folder that is a git repository with a harness and tasks in it."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that name this workspace on this machine, for labels and the user's state folder."""
+        return hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:12]
+
+    @property
+    def state(self) -> Path:
+        """The folder that the server owns."""
+        return self.folder / ".autoagent"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's database."""
+        return self.state / "ledger.sqlite3"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one server that writes."""
+        return self.state / "lock"
+
+    @property
+    def log(self) -> Path:
+        """The server's own log."""
+        return self.state / "server.log"
+
+    @property
+    def results(self) -> Path:
+        """The ledger for people."""
+        return self.folder / "results.tsv"
+
+    @property
+    def agent(self) -> Path:
+        """The harness."""
+        return self.folder / "agent.py"
+
+    @property
+    def program(self) -> Path:
+        """The person's directions for the meta-agent."""
+        return self.folder / "program.md"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run."""
+        return self.state / "runs"
+
+    def run(self, run_id: str) -> Path:
+        """Return a run's folder."""
+        return self.runs / run_id
+
+    def trial(self, run_id: str, trial_id: str) -> TrialFiles:
+        """Return where a trial's files lie."""
+        return TrialFiles(folder=self.run(run_id) / trial_id)
+
+
+def user_cache() -> Path:
+    """Return the folder for what can be made again: harness environments."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoagent-mcp"
+
+
+def user_state() -> Path:
+    """Return the folder for what must outlive a workspace: the heads of ledger chains."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autoagent-mcp"
