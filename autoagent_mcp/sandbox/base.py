@@ -132,7 +132,8 @@ class Sandbox(Protocol):
         """Unpack a tar archive below the folder `target`, which is made where it is missing; owned by root.
 
         Raises:
-            SandboxError: The sandbox is gone, or its disk is full.
+            SandboxError: The sandbox is gone.
+            SandboxRefused: It does not fit, or something inside is in the way; the sandbox lives on.
         """
         ...
 
@@ -142,7 +143,8 @@ class Sandbox(Protocol):
         The archive is hostile: unpack it with `archive.unpack` only.
 
         Raises:
-            SandboxError: The sandbox is gone, or the archive is over `limit_bytes`.
+            SandboxError: The sandbox is gone.
+            SandboxRefused: The archive is over `limit_bytes`; the sandbox lives on.
         """
         ...
 

@@ -1,0 +1,217 @@
+"""Measure one candidate: fan its trials out, let none disturb another, fan them in.
+
+While a run goes on its folder is the truth: run.json says what is measured, each trial.json what a trial gave. A run
+whose folder already holds trials that count goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import anyio
+
+from autoagent_mcp._io import write_whole
+from autoagent_mcp.config import Config
+from autoagent_mcp.errors import AutoagentError
+from autoagent_mcp.harness import process
+from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, RunState, Suite
+from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.trial import RULES, Trial, Usage
+from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
+from autoagent_mcp.run.trial import Plan, attempt, trial_id
+from autoagent_mcp.sandbox.base import Backend
+from autoagent_mcp.workspace import Workspace
+
+FAILED_SUFFIX = ".failed"
+_disk = anyio.CapacityLimiter(8)
+
+Report = Callable[[Progress], None]
+"""Called after each trial, and once before the first."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to measure."""
+
+    id: str
+    kind: RunKind
+    description: str
+    candidate: str
+    """The candidate's tree hash, or "oracle" or "nop"."""
+    files: Mapping[str, bytes]
+    """The harness, by path relative to the workspace; empty for oracle and nop."""
+    tasks: tuple[Task, ...]
+    suite: Suite
+    notices: tuple[str, ...] = field(default=())
+
+
+def build_suite(
+    tasks: Sequence[Task], excluded: Sequence[Excluded], *, attempts: int, config: Config, backend: Backend
+) -> tuple[tuple[Task, ...], Suite]:
+    """Choose the tasks that this backend can run and name the others, each with its reasons.
+
+    The fingerprint covers all that makes two runs comparable: the tasks' content, the attempts, the model with its pins,
+    the backend, the limits and what counts as a pass.
+    """
+    refusals = {task.name: backend.refusals(task) for task in tasks}
+    able = tuple(task for task in tasks if not refusals[task.name])
+    notices = {notice for task in able for notice in backend.notices(task)}
+    out = [*excluded, *(Excluded(task=name, reasons=why) for name, why in refusals.items() if why)]
+    same = {
+        "tasks": {task.name: task.digest for task in able},
+        "attempts": attempts,
+        "backend": backend.name,
+        "config": config.model_dump(mode="json", include={"model", "trial", "sandbox", "decision"}),
+    }
+    return able, Suite(
+        tasks=tuple(task.name for task in able),
+        attempts=attempts,
+        fingerprint=hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest(),
+        backend=backend.name,
+        model=f"{config.model.provider}/{config.model.name}",
+        excluded=tuple(sorted(out, key=lambda one: one.task)),
+        notices=tuple(sorted(notices)),
+    )
+
+
+async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
+    """Try each task as often as the suite says and return the run; its folder holds all that is returned.
+
+    A trial that measured nothing is tried once more, its first folder kept beside it with the suffix `.failed`. When
+    cancelled, the trials that ended by then stay, and run.json says "cancelled".
+
+    Raises:
+        OSError: The run's folder cannot be written: the disk is full.
+    """
+    run = _Run(request, bench, report)
+    try:
+        return await run.go()
+    except AutoagentError as error:
+        return await run.end(RunState.FAILED, str(error))
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            await run.end(RunState.CANCELLED if is_cancelled else RunState.FAILED, "" if is_cancelled else str(error))
+        raise
+
+
+def load(workspace: Workspace, run_id: str) -> Run | None:
+    """Read a run from its folder; None where there is none. While it goes on, the trials are those ended so far."""
+    folder = workspace.run(run_id)
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    run = Run.model_validate_json(path.read_bytes())
+    return run.model_copy(update={"trials": tuple(_finished(folder).values())})
+
+
+class _Run:
+    """A run while it goes on."""
+
+    def __init__(self, request: RunRequest, bench: Bench, report: Report) -> None:
+        self._request = request
+        self._bench = bench
+        self._report = report
+        self._folder = bench.workspace.run(request.id)
+        self._trials: dict[str, Trial] = {}
+        self._notices = list(request.notices)
+        self._started_at = datetime.now(timezone.utc)
+
+    async def go(self) -> Run:
+        """Run all trials that are not there yet."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._trials = {name: trial for name, trial in _finished(self._folder).items() if trial.counts}
+        await self._write(RunState.RUNNING)
+        self._tell()
+        async with self._solver() as solver, anyio.create_task_group() as group:
+            slots = anyio.CapacityLimiter(self._bench.config.concurrency)
+            for number in range(1, self._request.suite.attempts + 1):
+                for task in self._request.tasks:
+                    if trial_id(task.name, number) not in self._trials:
+                        group.start_soon(self._try, task, number, solver, slots)
+        return await self.end(RunState.COMPLETE)
+
+    async def end(self, state: RunState, error: str = "") -> Run:
+        """Write run.json for the last time."""
+        return await self._write(state, error)
+
+    @asynccontextmanager
+    async def _solver(self) -> AsyncIterator[Solver]:
+        simple: dict[str, Solver] = {"oracle": Oracle(), "nop": Nop()}
+        backend = await self._bench.ready_backend()
+        if self._request.candidate in simple:
+            yield simple[self._request.candidate]
+            return
+        gateway = await self._bench.gateway()
+        name = f"{self._request.id}-harness"
+        async with process.start(backend, self._request.files, name=name, gateway_port=gateway.port) as harness:
+            self._notices.extend(harness.notices)
+            yield HarnessSolver(harness, gateway, self._bench.config.trial)
+
+    async def _try(self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter) -> None:
+        async with slots:
+            plan = Plan(
+                run=self._request.id,
+                task=task,
+                attempt=number,
+                files=self._bench.workspace.trial(self._request.id, trial_id(task.name, number)),
+                model=self._bench.config.model.name,
+            )
+            trial = await attempt(plan, solver, self._bench.backend, self._bench.config)
+            if trial.failure is not None and RULES[trial.failure.cause].is_retried:
+                _set_aside(plan.files.folder)
+                again = plan.model_copy(update={"retried": trial.failure})
+                trial = await attempt(again, solver, self._bench.backend, self._bench.config)
+        self._trials[trial.id] = trial
+        self._tell()
+
+    def _tell(self) -> None:
+        trials = self._trials.values()
+        self._report(
+            Progress(
+                run=self._request.id,
+                done=len(trials),
+                total=len(self._request.tasks) * self._request.suite.attempts,
+                passed=sum(trial.passed for trial in trials),
+                cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
+            )
+        )
+
+    async def _write(self, state: RunState, error: str = "") -> Run:
+        run = Run(
+            id=self._request.id,
+            kind=self._request.kind,
+            description=self._request.description,
+            candidate=self._request.candidate,
+            suite=self._request.suite,
+            state=state,
+            started_at=self._started_at,
+            finished_at=None if state is RunState.RUNNING else datetime.now(timezone.utc),
+            trials=tuple(self._trials[name] for name in sorted(self._trials)),
+            error=error,
+            notices=tuple(dict.fromkeys((*self._request.suite.notices, *self._notices))),
+        )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        head = run.model_dump_json(indent=1, exclude={"trials"})
+        await anyio.to_thread.run_sync(write_whole, self._folder / "run.json", head, limiter=_disk)
+        return run
+
+
+def _finished(folder: Path) -> dict[str, Trial]:
+    found = sorted(folder.glob("*/trial.json"))
+    trials = [Trial.model_validate_json(path.read_bytes()) for path in found if path.parent.suffix != FAILED_SUFFIX]
+    return {trial.id: trial for trial in trials}
+
+
+def _set_aside(folder: Path) -> None:
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}{'' if number == 1 else f'.{number}'}{FAILED_SUFFIX}")).exists():
+        number += 1
+    folder.rename(aside)

@@ -1,0 +1,43 @@
+"""What trials add up to. Pure: no clock, no disk, no sandbox."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from autoagent_mcp.models.run import Score, TaskScore
+from autoagent_mcp.models.trial import Trial, Usage
+
+
+def score(trials: Sequence[Trial]) -> Score:
+    """Add up a run's trials.
+
+    `passed` counts trials, so that a run with several attempts per task resolves more. A trial that measured nothing is
+    counted as `unmeasured` and is in no mean: it is never a 0.
+    """
+    by_task: defaultdict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        by_task[trial.task].append(trial)
+    return Score(
+        trials=len(trials),
+        passed=sum(trial.passed for trial in trials),
+        unmeasured=sum(not trial.counts for trial in trials),
+        avg_score=_mean_reward(trials),
+        tasks=tuple(_task_score(task, by_task[task]) for task in sorted(by_task)),
+        usage=sum((trial.usage for trial in trials), Usage()),
+    )
+
+
+def _task_score(task: str, trials: Sequence[Trial]) -> TaskScore:
+    return TaskScore(
+        task=task,
+        attempts=len(trials),
+        passed=sum(trial.passed for trial in trials),
+        unmeasured=sum(not trial.counts for trial in trials),
+        avg_reward=_mean_reward(trials),
+    )
+
+
+def _mean_reward(trials: Iterable[Trial]) -> float | None:
+    rewards = [trial.reward or 0.0 for trial in trials if trial.counts]
+    return sum(rewards) / len(rewards) if rewards else None
