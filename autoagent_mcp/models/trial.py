@@ -33,6 +33,8 @@ class FailureCause(str, Enum):
     REWARD_NOT_A_NUMBER = "reward_not_a_number"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+    INTERNAL_ERROR = "internal_error"
+    """A bug of this server; the traceback is in its log."""
 
 
 class Rule(NamedTuple):
@@ -69,6 +71,7 @@ RULES: dict[FailureCause, Rule] = {
     FailureCause.REWARD_NOT_A_NUMBER: _INFRA,
     FailureCause.CANCELLED: _STOPPED,
     FailureCause.INTERRUPTED: _STOPPED,
+    FailureCause.INTERNAL_ERROR: _STOPPED,
 }
 """The one table: cause -> is it verified, does it count, is it tried again. Harbor's semantics (its `error_policy`)."""
 

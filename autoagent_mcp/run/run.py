@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,12 +26,13 @@ from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import RULES, Trial, Usage
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
-from autoagent_mcp.run.trial import Plan, attempt, trial_id
+from autoagent_mcp.run.trial import Plan, attempt, broken, trial_id
 from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.workspace import Workspace
 
 FAILED_SUFFIX = ".failed"
 _disk = anyio.CapacityLimiter(8)
+_log = logging.getLogger(__name__)
 
 Report = Callable[[Progress], None]
 """Called after each trial, and once before the first."""
@@ -57,8 +59,8 @@ def build_suite(
 ) -> tuple[tuple[Task, ...], Suite]:
     """Choose the tasks that this backend can run and name the others, each with its reasons.
 
-    The fingerprint covers all that makes two runs comparable: the tasks' content, the attempts, the model with its pins,
-    the backend, the limits and what counts as a pass.
+    The fingerprint covers all that makes two runs comparable: the tasks' content, the attempts, the model with its
+    pins, the backend, the limits and what counts as a pass.
     """
     refusals = {task.name: backend.refusals(task) for task in tasks}
     able = tuple(task for task in tasks if not refusals[task.name])
@@ -85,20 +87,19 @@ async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
     """Try each task as often as the suite says and return the run; its folder holds all that is returned.
 
     A trial that measured nothing is tried once more, its first folder kept beside it with the suffix `.failed`. When
-    cancelled, the trials that ended by then stay, and run.json says "cancelled".
+    cancelled, the trials that ended by then stay, and run.json says "cancelled". A full disk ends the run as failed.
 
     Raises:
-        OSError: The run's folder cannot be written: the disk is full.
+        OSError: Not even run.json can be written.
     """
     run = _Run(request, bench, report)
     try:
         return await run.go()
     except AutoagentError as error:
         return await run.end(RunState.FAILED, str(error))
-    except BaseException as error:
+    except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
-            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-            await run.end(RunState.CANCELLED if is_cancelled else RunState.FAILED, "" if is_cancelled else str(error))
+            await run.end(RunState.CANCELLED)
         raise
 
 
@@ -121,6 +122,7 @@ class _Run:
         self._report = report
         self._folder = bench.workspace.run(request.id)
         self._trials: dict[str, Trial] = {}
+        self._disk_error = ""
         self._notices = list(request.notices)
         self._started_at = datetime.now(timezone.utc)
 
@@ -135,7 +137,9 @@ class _Run:
             for number in range(1, self._request.suite.attempts + 1):
                 for task in self._request.tasks:
                     if trial_id(task.name, number) not in self._trials:
-                        group.start_soon(self._try, task, number, solver, slots)
+                        group.start_soon(self._try, task, number, solver, slots, group.cancel_scope)
+        if self._disk_error:
+            return await self.end(RunState.FAILED, self._disk_error)
         return await self.end(RunState.COMPLETE)
 
     async def end(self, state: RunState, error: str = "") -> Run:
@@ -155,22 +159,38 @@ class _Run:
             self._notices.extend(harness.notices)
             yield HarnessSolver(harness, gateway, self._bench.config.trial)
 
-    async def _try(self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter) -> None:
+    async def _try(
+        self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter, run_scope: anyio.CancelScope
+    ) -> None:
+        plan = Plan(
+            run=self._request.id,
+            task=task,
+            attempt=number,
+            files=self._bench.workspace.trial(self._request.id, trial_id(task.name, number)),
+            model=self._bench.config.model.name,
+        )
         async with slots:
-            plan = Plan(
-                run=self._request.id,
-                task=task,
-                attempt=number,
-                files=self._bench.workspace.trial(self._request.id, trial_id(task.name, number)),
-                model=self._bench.config.model.name,
-            )
-            trial = await attempt(plan, solver, self._bench.backend, self._bench.config)
-            if trial.failure is not None and RULES[trial.failure.cause].is_retried:
-                _set_aside(plan.files.folder)
-                again = plan.model_copy(update={"retried": trial.failure})
-                trial = await attempt(again, solver, self._bench.backend, self._bench.config)
+            try:
+                trial = await self._attempt(plan, solver)
+            except OSError as error:
+                self._disk_error = (
+                    f"Trial {plan.id} could not be written: {error}. Make room on the disk and run again."
+                )
+                run_scope.cancel()
+                return
+            except Exception:  # noqa: BLE001 - the fan-in: one bad trial never ends another
+                _log.exception("Trial %s of run %s", plan.id, plan.run)
+                trial = broken(plan)
         self._trials[trial.id] = trial
         self._tell()
+
+    async def _attempt(self, plan: Plan, solver: Solver) -> Trial:
+        trial = await attempt(plan, solver, self._bench.backend, self._bench.config)
+        if trial.failure is None or not RULES[trial.failure.cause].is_retried:
+            return trial
+        _set_aside(plan.files.folder)
+        again = plan.model_copy(update={"retried": trial.failure})
+        return await attempt(again, solver, self._bench.backend, self._bench.config)
 
     def _tell(self) -> None:
         trials = self._trials.values()

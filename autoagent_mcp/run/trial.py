@@ -75,6 +75,20 @@ async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config) 
     return trial
 
 
+def broken(plan: Plan) -> Trial:
+    """Return the trial that a bug of this server ended: it measured nothing, and its siblings go on."""
+    return Trial(
+        id=plan.id,
+        task=plan.task.name,
+        attempt=plan.attempt,
+        reward=None,
+        passed=False,
+        failure=Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log."),
+        started_at=datetime.now(timezone.utc),
+        duration_sec=0.0,
+    )
+
+
 class _Line:
     """The state of one trial while it goes its way."""
 
