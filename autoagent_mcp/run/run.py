@@ -23,10 +23,11 @@ from autoagent_mcp.errors import AutoagentError
 from autoagent_mcp.harness import process
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import RULES, Trial, Usage
+from autoagent_mcp.models.trial import RULES, Failure, FailureCause, Trial, Usage
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
 from autoagent_mcp.run.trial import Plan, attempt, broken, trial_id
+from autoagent_mcp.run.trial import interrupt as interrupt_trial
 from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.workspace import Workspace
 
@@ -170,6 +171,8 @@ class _Run:
             model=self._bench.config.model.name,
         )
         async with slots:
+            if plan.files.folder.exists():
+                _set_aside(plan.files.folder)
             try:
                 trial = await self._attempt(plan, solver)
             except OSError as error:
@@ -180,7 +183,7 @@ class _Run:
                 return
             except Exception:  # noqa: BLE001 - the fan-in: one bad trial never ends another
                 _log.exception("Trial %s of run %s", plan.id, plan.run)
-                trial = broken(plan)
+                trial = broken(plan, Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log."))
         self._trials[trial.id] = trial
         self._tell()
 
@@ -222,6 +225,22 @@ class _Run:
         head = run.model_dump_json(indent=1, exclude={"trials"})
         await anyio.to_thread.run_sync(write_whole, self._folder / "run.json", head, limiter=_disk)
         return run
+
+
+def interrupt(workspace: Workspace, run_id: str, tasks: Mapping[str, Task]) -> Run | None:
+    """Mark a run that a killed server left as interrupted, and finish the traces of the trials that were under way."""
+    run = load(workspace, run_id)
+    if run is None or run.state is not RunState.RUNNING:
+        return run
+    for folder in sorted(workspace.run(run_id).glob("*__*/")):
+        name, _, number = folder.name.rpartition("__")
+        if (folder / "trial.json").exists() or name not in tasks or not number.isdigit():
+            continue
+        files = workspace.trial(run_id, folder.name)
+        interrupt_trial(Plan(run=run_id, task=tasks[name], attempt=int(number), files=files, model=run.suite.model))
+    ended = run.model_copy(update={"state": RunState.INTERRUPTED, "finished_at": datetime.now(timezone.utc)})
+    write_whole(workspace.run(run_id) / "run.json", ended.model_dump_json(indent=1, exclude={"trials"}))
+    return load(workspace, run_id)
 
 
 def _finished(folder: Path) -> dict[str, Trial]:

@@ -60,33 +60,50 @@ async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config) 
         OSError: The trial's folder cannot be written.
     """
     line = _Line(plan, solver, backend, config)
-    plan.files.folder.mkdir(parents=True, exist_ok=True)
+    plan.files.folder.mkdir(parents=True)
     try:
         await line.run()
+    except anyio.get_cancelled_exc_class():
+        line.failure = Failure(cause=FailureCause.CANCELLED)
+        raise
     except SandboxError as error:
         line.failure = Failure(
             cause=FailureCause.SANDBOX_LOST if line.started else FailureCause.IMAGE_FAILED, detail=str(error)
         )
     finally:
         with anyio.CancelScope(shield=True):
-            await line.write_trace()
-    trial = line.trial()
-    await anyio.to_thread.run_sync(write_whole, plan.files.trial, trial.model_dump_json(indent=1), limiter=_disk)
+            trial = await line.finish()
     return trial
 
 
-def broken(plan: Plan) -> Trial:
-    """Return the trial that a bug of this server ended: it measured nothing, and its siblings go on."""
+def interrupt(plan: Plan) -> Trial:
+    """Finish, from its records, a trial that a killed server left half done: it measured nothing, its trace stays."""
+    write_trace(plan)
+    trial = broken(plan, Failure(cause=FailureCause.INTERRUPTED, detail="The server ended in the middle."))
+    write_whole(plan.files.trial, trial.model_dump_json(indent=1))
+    return trial
+
+
+def broken(plan: Plan, failure: Failure) -> Trial:
+    """Return a trial that measured nothing."""
     return Trial(
         id=plan.id,
         task=plan.task.name,
         attempt=plan.attempt,
         reward=None,
         passed=False,
-        failure=Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log."),
+        failure=failure,
         started_at=datetime.now(timezone.utc),
         duration_sec=0.0,
     )
+
+
+def write_trace(plan: Plan) -> bytes:
+    """Build a trial's trace from what was recorded, write it and return it."""
+    built = trace.build(plan.files, task=plan.task.name, instruction=plan.task.instruction, model=plan.model)
+    data = json.dumps(built, ensure_ascii=False).encode()
+    write_whole(plan.files.trajectory, data)
+    return data
 
 
 class _Line:
@@ -124,7 +141,7 @@ class _Line:
                     await self._verify(sandbox, spec)
 
     async def _verify(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
-        trajectory = await self.write_trace()
+        trajectory = await self._write_trace()
         found = await verifier.verify(self._plan.task, sandbox, self._plan.files, trajectory=trajectory)
         if found.failure is not None and await self._works_untouched(spec):
             detail = f"{found.failure.detail} The same verifier gives a reward in a sandbox that no harness touched."
@@ -143,19 +160,19 @@ class _Line:
             found = await verifier.verify(self._plan.task, sandbox, place, trajectory=None)
         return found.failure is None
 
-    async def write_trace(self) -> bytes:
-        """Build the trace from what was recorded, write it and return it."""
-        return await anyio.to_thread.run_sync(self._write_trace, limiter=_disk)
+    async def _write_trace(self) -> bytes:
+        return await anyio.to_thread.run_sync(write_trace, self._plan, limiter=_disk)
 
-    def _write_trace(self) -> bytes:
-        plan = self._plan
-        built = trace.build(plan.files, task=plan.task.name, instruction=plan.task.instruction, model=plan.model)
-        data = json.dumps(built, ensure_ascii=False).encode()
-        write_whole(plan.files.trajectory, data)
-        return data
+    async def finish(self) -> Trial:
+        """Write the trace and the trial."""
+        await self._write_trace()
+        trial = self._trial()
+        await anyio.to_thread.run_sync(
+            write_whole, self._plan.files.trial, trial.model_dump_json(indent=1), limiter=_disk
+        )
+        return trial
 
-    def trial(self) -> Trial:
-        """Sum up."""
+    def _trial(self) -> Trial:
         counts = self.failure is None or RULES[self.failure.cause].counts
         found = self._verification
         reward = found.reward if found else None

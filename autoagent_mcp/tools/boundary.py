@@ -1,0 +1,115 @@
+"""The border to MCP: our errors become ToolErrors, progress becomes notifications, and the lab is opened when needed.
+
+The SDK hides the text of every exception that is not a ToolError, so a message that says what to do would be lost
+without this. Anything that is not ours is a bug: the SDK logs its traceback and tells the client no more than that.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from typing_extensions import ParamSpec
+
+from autoagent_mcp import config as config_file
+from autoagent_mcp.errors import AutoagentError
+from autoagent_mcp.experiment.lab import Lab, open_lab
+from autoagent_mcp.run.bench import open_bench
+from autoagent_mcp.workspace import Workspace
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Door:
+    """The way from a tool to the lab of the workspace.
+
+    The lab is opened at the first call, so that the server is ready at once, and again at a later call where it could
+    not be opened (no git repository, a broken autoagent.toml): the client gets the reason and may mend it.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._knocks, self._heard = anyio.create_memory_object_stream[anyio.Event](64)
+        self._closed = anyio.Event()
+        self._lab: Lab | None = None
+        self._error: AutoagentError | None = None
+
+    async def lab(self) -> Lab:
+        """Return the open lab.
+
+        Raises:
+            AutoagentError: It cannot be opened as things are.
+        """
+        if self._lab is None:
+            answered = anyio.Event()
+            await self._knocks.send(answered)
+            await answered.wait()
+        if self._lab is None:
+            raise self._error or RuntimeError("the lab neither opened nor said why")
+        return self._lab
+
+    async def attend(self) -> None:
+        """Open the lab when somebody asks, and keep it open until the door is closed.
+
+        One task does both, since a task group must be left by the task that entered it.
+        """
+        try:
+            async for answered in self._heard:
+                try:
+                    async with self._open() as lab:
+                        self._lab = lab
+                        answered.set()
+                        async for later in self._heard:
+                            later.set()
+                except AutoagentError as error:
+                    self._error = error
+                    answered.set()
+                finally:
+                    self._lab = None
+        finally:
+            self._closed.set()
+
+    async def close(self) -> None:
+        """Close the lab, so that runs are stopped and recorded, and wait until it is closed."""
+        self._knocks.close()
+        await self._closed.wait()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Lab]:
+        settings = config_file.load(self._workspace.folder)
+        async with (
+            open_bench(self._workspace, settings) as bench,
+            open_lab(self._workspace, settings, bench) as lab,
+        ):
+            yield lab
+
+
+ToolContext = Context[Door, Any]
+
+
+def speaks_mcp(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Turn our errors into the ToolErrors whose text the client sees."""
+
+    @functools.wraps(tool)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await tool(*args, **kwargs)
+        except AutoagentError as error:
+            raise ToolError(str(error)) from error
+
+    return wrapper
+
+
+async def lab_of(ctx: ToolContext) -> Lab:
+    """Return the lab that a tool call is about.
+
+    Raises:
+        AutoagentError: The workspace cannot be opened as it is.
+    """
+    return await ctx.request_context.lifespan_context.lab()

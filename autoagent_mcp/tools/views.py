@@ -1,0 +1,220 @@
+"""What the tools answer: bounded, and ending with what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.experiment import Comparison, Experiment
+from autoagent_mcp.models.run import Run, RunState
+from autoagent_mcp.models.trial import Trial
+from autoagent_mcp.run.score import score
+from autoagent_mcp.tools.text import clip, cost_text
+
+NAMES_SHOWN = 20
+ROWS_PER_PAGE = 20
+
+
+class BriefView(Frozen):
+    """Where we are."""
+
+    brief: str
+    next: str
+
+
+class TaskRow(Frozen):
+    """A task with its history."""
+
+    task: str
+    passed: int
+    attempts: int
+    avg_cost: str
+    avg_duration_sec: float
+    instruction: str
+
+
+class TasksView(Frozen):
+    """The visible tasks."""
+
+    tasks: tuple[TaskRow, ...]
+    excluded: tuple[str, ...]
+    """Folders that are not in the suite, each with its reasons."""
+    page: int
+    pages: int
+    next: str
+
+
+class RunView(Frozen):
+    """A run in short."""
+
+    run: str
+    kind: str
+    state: str
+    description: str
+    done: int
+    total: int
+    passed: int
+    avg_score: float | None
+    unmeasured: int
+    solved: tuple[str, ...] = ()
+    """Tasks that pass now and did not in the incumbent's run."""
+    broken: tuple[str, ...] = ()
+    failures: dict[str, int] = Field(default_factory=dict)
+    """How many trials by cause of failure; a trial without one may still not have passed."""
+    cost: str
+    notices: tuple[str, ...] = ()
+    error: str = ""
+    next: str
+
+
+class TrialRow(Frozen):
+    """A trial in a line."""
+
+    trial: str
+    reward: float | None
+    passed: bool
+    failure: str = ""
+    model_calls: int
+    commands: int
+    tokens: int
+    cost: str
+    duration_sec: float
+
+
+class RunTrialsView(Frozen):
+    """A run's trials, the failed ones first."""
+
+    run: RunView
+    trials: tuple[TrialRow, ...]
+    page: int
+    pages: int
+    next: str
+
+
+class ExperimentRow(Frozen):
+    """An experiment in a line."""
+
+    n: int
+    description: str
+    decision: str
+    passed: str
+    avg_score: float | None
+    cost: str
+    runs: tuple[str, ...]
+    commit: str
+    reason: str
+
+
+class LedgerView(Frozen):
+    """Experiments, newest first."""
+
+    experiments: tuple[ExperimentRow, ...]
+    page: int
+    pages: int
+    next: str
+
+
+class DecisionView(Frozen):
+    """What became of an experiment."""
+
+    experiment: ExperimentRow
+    next: str
+
+
+def pages_of(count: int, per_page: int = ROWS_PER_PAGE) -> int:
+    """Return how many pages a list takes; an empty one takes one."""
+    return max(1, -(-count // per_page))
+
+
+def page_of(rows: Sequence[Trial], page: int) -> Sequence[Trial]:
+    """Return a page of trials, counted from 1."""
+    return rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
+
+
+def run_view(run: Run, comparison: Comparison | None, next_step: str) -> RunView:
+    """Show a run, with what changed against the incumbent where that is known."""
+    total = score(run.trials)
+    causes = Counter(trial.failure.cause.value for trial in run.trials if trial.failure)
+    return RunView(
+        run=run.id,
+        kind=run.kind.value,
+        state=run.state.value,
+        description=clip(run.description, 300),
+        done=len(run.trials),
+        total=len(run.suite.tasks) * run.suite.attempts,
+        passed=total.passed,
+        avg_score=_rounded(total.avg_score),
+        unmeasured=total.unmeasured,
+        solved=_names(comparison.solved) if comparison else (),
+        broken=_names(comparison.broken) if comparison else (),
+        failures=dict(causes),
+        cost=cost_text(total.usage.cost_usd),
+        notices=tuple(clip(notice, 300) for notice in _head(run.notices, 8)),
+        error=clip(run.error, 1500),
+        next=next_step,
+    )
+
+
+def run_trials_view(run: RunView, trials: Sequence[Trial], page: int, next_step: str) -> RunTrialsView:
+    """Show a page of a run's trials: what was not measured or failed comes first."""
+    ordered = sorted(trials, key=lambda trial: (trial.passed, trial.id))
+    return RunTrialsView(
+        run=run,
+        trials=tuple(_trial_row(trial) for trial in page_of(ordered, page)),
+        page=page,
+        pages=pages_of(len(ordered)),
+        next=next_step,
+    )
+
+
+def experiment_row(experiment: Experiment) -> ExperimentRow:
+    """Show an experiment in a line."""
+    found = experiment.score
+    return ExperimentRow(
+        n=experiment.n,
+        description=clip(experiment.description, 200),
+        decision=experiment.decision.value if experiment.decision else "open",
+        passed=f"{found.passed}/{found.trials}" if found else "",
+        avg_score=_rounded(found.avg_score) if found else None,
+        cost=cost_text(found.usage.cost_usd) if found else "",
+        runs=experiment.runs[-4:],
+        commit=(experiment.kept_commit or experiment.candidate.commit)[:10],
+        reason=clip(experiment.reason, 300),
+    )
+
+
+def is_over(run: Run) -> bool:
+    """Tell whether a run has ended, one way or another."""
+    return run.state is not RunState.RUNNING
+
+
+def _trial_row(trial: Trial) -> TrialRow:
+    failure = f"{trial.failure.cause.value}: {clip(trial.failure.detail, 80)}" if trial.failure else ""
+    return TrialRow(
+        trial=trial.id,
+        reward=trial.reward,
+        passed=trial.passed,
+        failure=failure,
+        model_calls=trial.usage.model_calls,
+        commands=trial.commands,
+        tokens=trial.usage.prompt_tokens + trial.usage.completion_tokens,
+        cost=cost_text(trial.usage.cost_usd),
+        duration_sec=round(trial.duration_sec, 1),
+    )
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    return _head(names, NAMES_SHOWN)
+
+
+def _head(items: Sequence[str], count: int) -> tuple[str, ...]:
+    if len(items) <= count:
+        return tuple(items)
+    return (*items[:count], f"and {len(items) - count} more")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
