@@ -33,6 +33,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 def serve(
     context: typer.Context,
     workspace: Folder = Path(),
+    *,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
