@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
@@ -134,7 +134,7 @@ async def _loop(agent: MetaAgent, copy: Workspace) -> None:
 
 
 @asynccontextmanager
-async def _meta_agent(copy: Workspace, console: Console) -> AsyncIterator[MetaAgent]:
+async def _meta_agent(copy: Workspace, console: Console) -> AsyncGenerator[MetaAgent]:
     command = ["-m", "autoagent_mcp", "--workspace", str(copy.folder)]
     server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
     async with Client(server) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ def build_server(workspace: Workspace) -> MCPServer[Any]:
     """Make the server for one workspace; nothing of the workspace is opened before the first tool call."""
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Door]:
+    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Door]:
         door = Door(workspace)
         async with anyio.create_task_group() as group:
             group.start_soon(door.attend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -52,7 +52,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(workspace: Workspace, config: Config) -> AsyncIterator[Bench]:
+async def open_bench(workspace: Workspace, config: Config) -> AsyncGenerator[Bench]:
     """Make a bench whose gateway ends with this context."""
     async with AsyncExitStack() as stack:
         yield Bench(workspace, config, stack)

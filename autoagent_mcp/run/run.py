@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -148,7 +148,7 @@ class _Run:
         return await self._write(state, error)
 
     @asynccontextmanager
-    async def _solver(self) -> AsyncIterator[Solver]:
+    async def _solver(self) -> AsyncGenerator[Solver]:
         simple: dict[str, Solver] = {"oracle": Oracle(), "nop": Nop()}
         backend = await self._bench.ready_backend()
         if self._request.candidate in simple:

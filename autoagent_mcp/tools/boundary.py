@@ -7,7 +7,7 @@ without this. Anything that is not ours is a bug: the SDK logs its traceback and
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -81,7 +81,7 @@ class Door:
         await self._closed.wait()
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Lab]:
+    async def _open(self) -> AsyncGenerator[Lab]:
         settings = config_file.load(self._workspace.folder)
         async with (
             open_bench(self._workspace, settings) as bench,
