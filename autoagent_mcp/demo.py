@@ -160,8 +160,8 @@ def _copy(workspace: Workspace) -> Workspace:
 
 
 def _edit(copy: Workspace, name: str) -> str:
-    """Replace the editable section of agent.py by a prepared one and return its first comment: what it does."""
-    section = resources.files("autoagent_mcp").joinpath("demo_harnesses", f"{name}.py.txt").read_text(encoding="utf-8")
+    """Replace the editable section of agent.py by a prepared one and say so."""
+    section = (resources.files("autoagent_mcp") / "demo_harnesses" / f"{name}.py.txt").read_text(encoding="utf-8")
     text = copy.agent.read_text(encoding="utf-8")
     head, _, _ = text.partition("# === EDITABLE SECTION ===")
     fixed = text[text.index(BOUNDARY) :]

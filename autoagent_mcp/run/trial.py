@@ -71,8 +71,7 @@ async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config) 
             cause=FailureCause.SANDBOX_LOST if line.started else FailureCause.IMAGE_FAILED, detail=str(error)
         )
     finally:
-        with anyio.CancelScope(shield=True):
-            trial = await line.finish()
+        trial = await line.finish()
     return trial
 
 
@@ -164,12 +163,12 @@ class _Line:
         return await anyio.to_thread.run_sync(write_trace, self._plan, limiter=_disk)
 
     async def finish(self) -> Trial:
-        """Write the trace and the trial."""
-        await self._write_trace()
+        """Write the trace and the trial, also when cancelled."""
         trial = self._trial()
-        await anyio.to_thread.run_sync(
-            write_whole, self._plan.files.trial, trial.model_dump_json(indent=1), limiter=_disk
-        )
+        with anyio.CancelScope(shield=True):
+            await self._write_trace()
+            data = trial.model_dump_json(indent=1)
+            await anyio.to_thread.run_sync(write_whole, self._plan.files.trial, data, limiter=_disk)
         return trial
 
     def _trial(self) -> Trial:
