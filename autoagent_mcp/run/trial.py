@@ -119,7 +119,7 @@ class _Line:
         self._outcome = Outcome()
         self._verification: Verification | None = None
         self.started = False
-        self.failure: Failure | None = None
+        self.failure: Failure | None = Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log.")
 
     async def run(self) -> None:
         """Go the way once."""
@@ -133,20 +133,21 @@ class _Line:
             with self._phase("harness"):
                 self._outcome = await self._solver.solve(self._plan.task, sandbox, self._plan.files)
                 await sandbox.kill_all()
-            self.failure = self._outcome.failure
+            failure = self._outcome.failure
             with self._phase("verifier"):
                 await artifacts.collect(self._plan.task, sandbox, self._plan.files)
-                if self.failure is None or RULES[self.failure.cause].is_verified:
-                    await self._verify(sandbox, spec)
+                if failure is None or RULES[failure.cause].is_verified:
+                    failure = await self._verify(sandbox, spec) or failure
+        self.failure = failure
 
-    async def _verify(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
+    async def _verify(self, sandbox: Sandbox, spec: SandboxSpec) -> Failure | None:
         trajectory = await self._write_trace()
         found = await verifier.verify(self._plan.task, sandbox, self._plan.files, trajectory=trajectory)
         if found.failure is not None and await self._works_untouched(spec):
             detail = f"{found.failure.detail} The same verifier gives a reward in a sandbox that no harness touched."
             found = Verification(reward=None, failure=Failure(cause=FailureCause.REWARD_GARBLED, detail=detail))
         self._verification = found
-        self.failure = found.failure or self.failure
+        return found.failure
 
     async def _works_untouched(self, spec: SandboxSpec) -> bool:
         """Tell whether the verifier gives a reward in a fresh sandbox: then this one was broken from inside.
