@@ -1,0 +1,84 @@
+"""A trial's door to the gateway: its token, what it has used, and what went wrong."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import anyio
+
+from autoagent_mcp.config import TrialSettings
+from autoagent_mcp.gateway.api import RefusedError
+from autoagent_mcp.gateway.budget import Budget
+from autoagent_mcp.gateway.prices import Price
+from autoagent_mcp.gateway.recorder import Recorder
+from autoagent_mcp.models.trial import Failure, TrialFiles, Usage
+from autoagent_mcp.sandbox.base import Sandbox
+
+_NOTICES_LIMIT = 20
+
+
+class Session:
+    """What one trial does through the gateway."""
+
+    def __init__(
+        self, files: TrialFiles, sandbox: Sandbox, limits: TrialSettings, *, price: Price, secret: str | None
+    ) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.sandbox = sandbox
+        self.budget = Budget(limits, price)
+        self.recorder = Recorder(files, secret)
+        self.carrying = anyio.Lock()
+        """Held while a file is carried: one at a time, since each is in memory as a whole."""
+        self.usage = Usage()
+        self.commands = 0
+        self.failure: Failure | None = None
+        self.own_ids: set[str] = set()
+        """Ids of responses and reasoning items that the provider keeps and that this trial made."""
+        self._notices: list[str] = []
+        self._calls: set[anyio.CancelScope] = set()
+        self._idle = anyio.Event()
+        self._is_open = True
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know: wishes overruled, requests refused; each once, the first twenty."""
+        return tuple(self._notices)
+
+    def notice(self, text: str) -> None:
+        """Note something for people."""
+        if text not in self._notices and len(self._notices) < _NOTICES_LIMIT:
+            self._notices.append(text)
+
+    def fail(self, failure: Failure) -> None:
+        """Note what went wrong; the first failure stands."""
+        self.failure = self.failure or failure
+
+    @contextmanager
+    def call(self) -> Generator[None]:
+        """Run a call that is cancelled when the session ends.
+
+        Raises:
+            RefusedError: The session has ended.
+        """
+        if not self._is_open:
+            raise RefusedError(401, "trial_ended", "this trial has ended")
+        with anyio.CancelScope() as scope:
+            self._calls.add(scope)
+            try:
+                yield
+            finally:
+                self._calls.discard(scope)
+                if not self._calls:
+                    self._idle.set()
+
+    async def close(self) -> None:
+        """Refuse later calls, cancel those under way and wait until each has written its record."""
+        self._is_open = False
+        with anyio.CancelScope(shield=True):
+            while self._calls:
+                self._idle = anyio.Event()
+                for scope in self._calls:
+                    scope.cancel()
+                await self._idle.wait()
