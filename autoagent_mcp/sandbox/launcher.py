@@ -1,0 +1,127 @@
+"""Starts bubblewrap, from a thread that lives as long as the server.
+
+`--die-with-parent` watches the thread that forked, not the process (PR_SET_PDEATHSIG in prctl(2)): a sandbox started
+from a worker thread would die with that thread.
+
+A server that runs as root starts its sandboxes as uids of their own: limits on processes do not hold for uid 0
+(RLIMIT_NPROC in setrlimit(2)). Such a uid cannot walk through root's own folders, where interpreter and cache may lie.
+So this thread then has a mount namespace of its own, in which what a sandbox is shown is bound to a place that everyone
+reaches. Nothing of it is seen outside, and it vanishes with the thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import queue
+import subprocess
+import threading
+from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_CLONE_NEWNS = 0x20000
+_MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID = 0x1000, 0x4000, 0x40000, 0x2
+_REACHABLE = Path("/sys")
+"""Hidden below our own folder in the thread's namespace: nothing that a sandbox is shown lies there."""
+_FIRST_UID, _UIDS = 1_879_100_000, 100_000
+"""Above the ranges that systemd (https://systemd.io/UIDS-GIDS/) and useradd hand out."""
+
+
+class Start(NamedTuple):
+    """A process to start: `program` below `folder`, both of which it must reach, as every path among `arguments`."""
+
+    folder: Path
+    program: str
+    arguments: list[str | Path]
+    stdin: int
+    descriptors: tuple[int, ...]
+
+
+class Launcher(threading.Thread):
+    """The thread. It ends with the server."""
+
+    def __init__(self) -> None:
+        super().__init__(name="sandbox-launcher", daemon=True)
+        self._queue: queue.SimpleQueue[tuple[Start, Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
+        self._is_root = os.geteuid() == 0
+        self._uids = itertools.cycle(range(_FIRST_UID, _FIRST_UID + _UIDS))
+        self._places: dict[Path, str] = {}
+
+    def launch(self, start: Start) -> subprocess.Popen[bytes]:
+        """Start a process; blocks for some milliseconds.
+
+        Raises:
+            OSError: It could not be started.
+        """
+        future: Future[subprocess.Popen[bytes]] = Future()
+        self._queue.put((start, future))
+        return future.result()
+
+    def run(self) -> None:
+        """Serve; what goes wrong is the caller's to hear."""
+        while True:
+            start, future = self._queue.get()
+            try:
+                future.set_result(self._launch(start))
+            except BaseException as error:  # noqa: BLE001 - carried to the caller
+                future.set_exception(error)
+
+    def _launch(self, start: Start) -> subprocess.Popen[bytes]:
+        if self._is_root and not self._places:
+            _hide_a_place()
+        program = f"{self._show(start.folder)}/{start.program}"
+        arguments = [self._show(each) if isinstance(each, Path) else each for each in start.arguments]
+        uid = next(self._uids) if self._is_root else None
+        return subprocess.Popen(
+            [program, *arguments],
+            stdin=start.stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=start.descriptors,
+            env={},
+            cwd="/",
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else (),
+        )
+
+    def _show(self, path: Path) -> str:
+        """Return where a process of another uid finds `path`."""
+        if not self._is_root:
+            return str(path)
+        if path not in self._places:
+            place = _REACHABLE / str(len(self._places))
+            if path.is_dir():
+                place.mkdir()
+            else:
+                place.touch()
+            _mount(str(path), str(place), "", _MS_BIND | _MS_REC)
+            self._places[path] = str(place)
+        return self._places[path]
+
+
+@cache
+def launcher() -> Launcher:
+    """Return the one thread of this process."""
+    thread = Launcher()
+    thread.start()
+    return thread
+
+
+def _hide_a_place() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare: a mount namespace was refused")
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    _mount("tmpfs", str(_REACHABLE), "tmpfs", _MS_NOSUID, "mode=755")
+
+
+def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    words = (source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    if libc.mount(*words) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mount on {target}: {os.strerror(number)}")
