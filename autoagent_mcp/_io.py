@@ -7,18 +7,26 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def write_whole(path: Path, data: bytes | str, *, mode: int | None = None, scratch: Path | None = None) -> None:
     """Write a file so that a reader, also one after a crash, sees all of it or what was there before.
+
+    Args:
+        path: The file.
+        data: Its content; text is written as UTF-8.
+        mode: Its permissions; the owner's alone where not given.
+        scratch: A folder on the same filesystem for the unfinished file, where it may not lie beside `path`.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written; nothing is left behind.
     """
     content = data.encode() if isinstance(data, str) else data
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, beside = tempfile.mkstemp(dir=scratch or path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(beside).replace(path)
     except BaseException:

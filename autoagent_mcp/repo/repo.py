@@ -1,0 +1,375 @@
+"""Candidates, keep and revert in the user's repository, without touching anything else of it.
+
+All is done with plumbing: the user's index, HEAD, hooks and signing settings play no part in a snapshot, and a keep
+moves the branch by one commit and only the index entries of the editable files. Every change of a ref is one atomic
+step, so a kill at any moment leaves the state before it or after it.
+
+refs/autoagent/experiments/<n>   the candidate of experiment n; older versions of it are the commit's ancestors
+refs/autoagent/incumbent         the kept commit whose keep was carried out to its end
+refs/autoagent/ledger            one commit per append, each with the lines it added in ledger.jsonl
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from typing_extensions import Self
+
+from autoagent_mcp.errors import RepoError, SetupError
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.repo import files
+from autoagent_mcp.repo.files import Editable
+from autoagent_mcp.repo.git import Git
+from autoagent_mcp.workspace import EDITABLE, Workspace
+
+REFS = "refs/autoagent"
+_LEDGER = f"{REFS}/ledger"
+_INCUMBENT = f"{REFS}/incumbent"
+_LEDGER_FILE = "ledger.jsonl"
+_FALLBACK_IDENTITY = "autoagent-mcp <autoagent-mcp@localhost>"
+_IN_PROGRESS = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+
+T = TypeVar("T")
+
+
+class Snapshot(Frozen):
+    """A candidate as git holds it."""
+
+    commit: str
+    tree: str
+
+
+class _Entry(Frozen):
+    mode: str
+    sha: str
+    path: str
+
+
+class Repo:
+    """The workspace's repository; made by `open`. Git runs in a worker thread, one call at a time."""
+
+    def __init__(self, workspace: Workspace, git: Git, folder: Path) -> None:
+        self._workspace = workspace
+        self._git = git
+        self._folder = folder
+        self._limiter = anyio.CapacityLimiter(1)
+
+    @classmethod
+    async def open(cls, workspace: Workspace) -> Self:
+        """Open the repository whose top folder is the workspace.
+
+        Raises:
+            SetupError: There is no git, no repository, or not one that a harness can be kept in.
+            RepoError: There is no commit yet, HEAD is detached, or a merge or the like is under way.
+        """
+        git, folder = await anyio.to_thread.run_sync(_find, workspace.folder)
+        repo = cls(workspace, git, folder)
+        await repo._in_thread(repo._check_head)
+        return repo
+
+    async def check(self) -> None:
+        """See that a keep would be possible now.
+
+        Raises:
+            RepoError: As `open`, or the index is locked.
+        """
+        await self._in_thread(self._check)
+
+    async def read(self) -> Editable:
+        """Read the editable files from the working tree. Raises: RepoError, see `files.read`."""
+        return await self._in_thread(lambda: files.read(self._workspace))
+
+    async def at(self, commit: str) -> Editable:
+        """Read the editable files of a commit. Raises: RepoError: there is no such commit, or a link is in it."""
+        return await self._in_thread(lambda: self._at(commit))
+
+    async def head(self) -> str:
+        """Return the commit that the current branch is at."""
+        return await self._in_thread(lambda: self._git.text("rev-parse", "HEAD"))
+
+    async def snapshot(self, number: int, editable: Editable, message: str) -> Snapshot:
+        """Put the files under refs/autoagent/experiments/<number>; an earlier version there becomes the parent.
+
+        Raises:
+            RepoError: Git could not write.
+        """
+        return await self._in_thread(lambda: self._snapshot(f"{REFS}/experiments/{number}", editable, message))
+
+    async def prepare_keep(self, candidate: str, message: str) -> str:
+        """Make, but do not move to, the commit that has HEAD's files with the editable ones of `candidate`.
+
+        Where HEAD has these files already (the user committed them), that is HEAD itself.
+        """
+        return await self._in_thread(lambda: self._prepare_keep(candidate, message))
+
+    async def kept(self) -> str | None:
+        """Return the commit whose keep was last carried out to its end."""
+        return await self._in_thread(lambda: self._git.try_text("rev-parse", "--verify", "--quiet", _INCUMBENT))
+
+    async def can_keep(self, commit: str) -> bool:
+        """Tell whether the current branch is at `commit`, past it, or just before it."""
+        return await self._in_thread(lambda: self._step_to(commit) is not None)
+
+    async def keep(self, commit: str) -> None:
+        """Move the current branch to `commit` and the index entries of the editable files with it. May be repeated.
+
+        Raises:
+            RepoError: The branch has gone elsewhere, or the index is locked.
+        """
+        await self._in_thread(lambda: self._keep(commit))
+
+    async def revert(self, commit: str, *, replacing: Editable) -> None:
+        """Make the editable files in the working tree, and what of them was staged, those of `commit`. May be repeated.
+
+        Raises:
+            RepoError: The files are not `replacing` any more, or the index is locked.
+            OSError: The disk is full.
+        """
+        await self._in_thread(lambda: self._revert(commit, replacing))
+
+    async def append_ledger(self, lines: Sequence[str]) -> None:
+        """Append lines to refs/autoagent/ledger in one commit."""
+        await self._in_thread(lambda: self._append_ledger(lines))
+
+    async def read_ledger(self) -> list[str]:
+        """Return all lines of refs/autoagent/ledger, oldest first."""
+        return await self._in_thread(self._read_ledger)
+
+    async def last_ledger_line(self) -> str | None:
+        """Return the newest line of refs/autoagent/ledger, whatever its length; None where there is none."""
+        found = await self._in_thread(lambda: self._git.try_text("show", f"{_LEDGER}:{_LEDGER_FILE}"))
+        return found.splitlines()[-1] if found else None
+
+    async def clear_locks(self, since: float) -> None:
+        """Remove lock files that a killed git of ours left: all under refs/autoagent, others if made after `since`.
+
+        Only for the one server that holds the workspace's lock, when it starts; `since` is the time in seconds since
+        the epoch at which the interrupted keep began.
+        """
+        await self._in_thread(lambda: self._clear_locks(since))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    def _check(self) -> None:
+        self._check_head()
+        self._check_index()
+
+    def _check_head(self) -> None:
+        if self._git.try_text("rev-parse", "--verify", "--quiet", "HEAD") is None:
+            raise RepoError("The repository has no commit yet.", "Commit what is there: git add -A && git commit.")
+        if self._git.try_text("symbolic-ref", "--quiet", "HEAD") is None:
+            raise RepoError(
+                "HEAD is detached, so there is no branch to keep changes on.", "Switch to one: git switch -c autoagent."
+            )
+        for name, what in _IN_PROGRESS.items():
+            if (self._folder / name).exists():
+                raise RepoError(f"A {what} is in progress.", f"Finish it or abort it (git {what} --abort).")
+
+    def _check_index(self) -> None:
+        lock = self._folder / "index.lock"
+        if lock.exists():
+            raise RepoError(
+                f"Another git works on the index ({lock} is there).",
+                "Let it end and call again; if no git runs, delete that file.",
+            )
+
+    def _at(self, commit: str) -> Editable:
+        entries = self._entries(commit)
+        if any(entry.mode not in {"100644", "100755"} for entry in entries):
+            raise RepoError(f"The editable files of commit {commit[:10]} hold a link.", "Put the files themselves.")
+        blobs = self._blobs([entry.sha for entry in entries])
+        return Editable(
+            files={entry.path: blob for entry, blob in zip(entries, blobs, strict=True)},
+            executable=frozenset(entry.path for entry in entries if entry.mode == "100755"),
+        )
+
+    def _entries(self, commit: str) -> list[_Entry]:
+        listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *EDITABLE)
+        return [_entry(row) for row in _split(listed)]
+
+    def _blobs(self, names: Sequence[str]) -> list[bytes]:
+        """Read objects in one process; `names` are whatever `git cat-file --batch` takes."""
+        found = self._git.run("cat-file", "--batch", data="".join(f"{name}\n" for name in names).encode())
+        blobs: list[bytes] = []
+        place = 0
+        for name in names:
+            end = found.index(b"\n", place)
+            head = found[place:end].split()
+            if len(head) != 3:  # noqa: PLR2004 - <sha> <type> <size>, or "<name> missing"
+                raise RepoError(f"Git has lost the object {name}.", "Look at the repository with git fsck.")
+            place = end + 1 + int(head[2])
+            blobs.append(found[end + 1 : place])
+            place += 1
+        return blobs
+
+    def _snapshot(self, ref: str, editable: Editable, message: str) -> Snapshot:
+        content = {
+            name: (b"100755" if name in editable.executable else b"100644", data)
+            for name, data in editable.files.items()
+        }
+        self._commit(ref, content, message)
+        commit, tree = self._git.text("rev-parse", ref, f"{ref}^{{tree}}").split("\n")
+        return Snapshot(commit=commit, tree=tree)
+
+    def _commit(self, ref: str, content: dict[str, tuple[bytes, bytes]], message: str) -> None:
+        """Make a commit with exactly this content on top of `ref` and move `ref` to it, in one process.
+
+        The format is git-fast-import(1). It takes the bytes as they are (no filters), runs no hooks, signs nothing.
+        """
+        who = self._identity()
+        parts = [
+            b"commit %s\n" % ref.encode(),
+            b"committer %s %d +0000\n" % (who.encode(), int(time.time())),
+            _data(message.encode(errors="replace")),
+        ]
+        if old := self._git.try_text("rev-parse", "--verify", "--quiet", ref):
+            parts += [b"from %s\n" % old.encode(), b"deleteall\n"]
+        for name, (mode, data) in content.items():
+            quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+            parts += [b'M %s inline "%s"\n' % (mode, quoted.encode()), _data(data)]
+        self._git.run("fast-import", "--quiet", "--done", data=b"".join([*parts, b"done\n"]))
+
+    def _identity(self) -> str:
+        """The user's name and address, as git itself finds them; ours where it finds none."""
+        found = self._git.try_text("var", "GIT_COMMITTER_IDENT")
+        match = re.fullmatch(r"(.+ <[^<>\n]+>) \d+ [+-]\d+", found or "")
+        return match[1] if match else _FALLBACK_IDENTITY
+
+    def _prepare_keep(self, candidate: str, message: str) -> str:
+        head, head_tree = self._git.text("rev-parse", "HEAD", "HEAD^{tree}").split("\n")
+        rows = [*self._rows_of(head, keep=False), *self._rows_of(candidate, keep=True)]
+        tree = self._git.run("mktree", "-z", data=b"".join(row + b"\0" for row in rows)).decode().strip()
+        if tree == head_tree:
+            return head
+        name, _, address = self._identity().rpartition(" ")
+        author = {"NAME": name, "EMAIL": address.strip("<>")}
+        env = {f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in author.items()}
+        made = self._git.run("commit-tree", tree, "-p", head, data=message.encode(errors="replace"), env=env)
+        return made.decode().strip()
+
+    def _rows_of(self, commit: str, *, keep: bool) -> list[bytes]:
+        """Top rows of a commit's tree: those of the editable files, or all others."""
+        names = {name.encode() for name in EDITABLE}
+        rows = _split(self._git.run("ls-tree", "-z", "--full-tree", commit))
+        return [row for row in rows if (row.partition(b"\t")[2] in names) is keep]
+
+    def _step_to(self, commit: str) -> str | None:
+        """What to do to have `commit` on the branch: "nothing", "move", or None where it cannot be had."""
+        head = self._git.text("rev-parse", "HEAD")
+        if self._git.try_text("merge-base", "--is-ancestor", commit, head) is not None:
+            return "nothing"
+        parent = self._git.try_text("rev-parse", "--verify", "--quiet", f"{commit}^")
+        return "move" if parent == head else None
+
+    def _keep(self, commit: str) -> None:
+        self._check_index()
+        step = self._step_to(commit)
+        if step is None:
+            raise RepoError("The branch has moved on meanwhile.", "Call keep_change again.")
+        if step == "move":
+            branch = self._git.text("symbolic-ref", "HEAD")
+            parent = self._git.text("rev-parse", f"{commit}^")
+            self._git.run("update-ref", "-m", "autoagent: keep", branch, commit, parent)
+        self._set_index(commit)
+        self._git.run("update-ref", _INCUMBENT, commit)
+
+    def _set_index(self, commit: str) -> None:
+        """Make the index entries of the editable files those of `commit`; where they are, the index is not written."""
+        wanted = {entry.path: entry for entry in self._entries(commit)}
+        listed = _split(self._git.run("ls-files", "--stage", "-z", "--", *EDITABLE))
+        found = {entry.path: entry for entry in map(_staged, listed)}
+        gone = [f"0 {'0' * 40}\t{path}\0" for path in sorted(found.keys() - wanted.keys())]
+        new = [f"{one.mode} {one.sha}\t{one.path}\0" for one in wanted.values() if found.get(one.path) != one]
+        if gone or new:
+            rows = "".join([*gone, *new]).encode(errors="surrogateescape")
+            self._git.run("update-index", "-z", "--index-info", data=rows)
+
+    def _revert(self, commit: str, replacing: Editable) -> None:
+        self._check_index()
+        files.restore(self._workspace, self._at(commit), replacing=replacing)
+        if self._git.run("diff-index", "--cached", "--name-only", "HEAD", "--", *EDITABLE):
+            self._set_index(commit)
+
+    def _append_ledger(self, lines: Sequence[str]) -> None:
+        data = "".join(f"{line}\n" for line in lines).encode()
+        self._commit(_LEDGER, {_LEDGER_FILE: (b"100644", data)}, f"{len(lines)} lines")
+
+    def _read_ledger(self) -> list[str]:
+        if self._git.try_text("rev-parse", "--verify", "--quiet", _LEDGER) is None:
+            return []
+        commits = self._git.text("rev-list", "--reverse", _LEDGER).split("\n")
+        blobs = self._blobs([f"{commit}:{_LEDGER_FILE}" for commit in commits])
+        return [line for blob in blobs for line in blob.decode().splitlines()]
+
+    def _clear_locks(self, since: float) -> None:
+        branch = self._git.try_text("symbolic-ref", "--quiet", "HEAD") or "HEAD"
+        for path in (self._folder / REFS).rglob("*.lock"):
+            path.unlink(missing_ok=True)
+        for name in ("index.lock", "HEAD.lock", f"{branch}.lock"):
+            path = self._folder / name
+            if path.exists() and path.stat().st_mtime >= since:
+                path.unlink(missing_ok=True)
+
+
+def _find(folder: Path) -> tuple[Git, Path]:
+    """Find the repository of a folder and see that it is one of its own."""
+    if not folder.is_dir():
+        raise SetupError(f"There is no folder {folder}.", "Start the server with --workspace and a folder that exists.")
+    git = Git(folder)
+    try:
+        found = git.text("rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir").split("\n")
+    except RepoError as error:
+        hint = "Make it one: git init && git add -A && git commit -m start."
+        if "not a git repository" not in error.problem:
+            hint = error.hint
+        raise SetupError(f"{folder} is not a git repository that can be used ({error.problem})", hint) from error
+    if found[0] == "true":
+        raise SetupError(f"{folder} is a bare repository.", "Use a clone with a working tree.")
+    own, common = Path(found[1]), (folder / found[2]).resolve()
+    top = Path(git.text("rev-parse", "--show-toplevel"))
+    if top.resolve() != folder.resolve():
+        raise SetupError(
+            f"{folder} is a folder inside the repository {top}.",
+            f"Start the server with --workspace {top}, or make the folder a repository of its own: git init.",
+        )
+    if own.resolve() != common:
+        raise SetupError(
+            f"{folder} is a linked worktree, which shares its refs with {common}.",
+            "Use the main working tree, or make a clone: git clone.",
+        )
+    return git, own
+
+
+def _split(listed: bytes) -> list[bytes]:
+    return [row for row in listed.split(b"\0") if row]
+
+
+def _entry(row: bytes) -> _Entry:
+    """Read a row of git ls-tree: mode, type and sha with a space between, a tab, the path."""
+    head, _, path = row.partition(b"\t")
+    mode, _, sha = head.decode().split(" ")
+    return _Entry(mode=mode, sha=sha, path=path.decode(errors="surrogateescape"))
+
+
+def _staged(row: bytes) -> _Entry:
+    """Read a row of git ls-files --stage: mode, sha and stage with a space between, a tab, the path."""
+    head, _, path = row.partition(b"\t")
+    mode, sha, _ = head.decode().split(" ")
+    return _Entry(mode=mode, sha=sha, path=path.decode(errors="surrogateescape"))
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(content), content)
