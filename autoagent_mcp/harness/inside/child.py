@@ -1,0 +1,235 @@
+"""What runs agent.py: one process that imports it, and one child forked from that for each trial.
+
+Everything here shares its process with code that a model wrote. The host (`host.py`) therefore believes none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from autoagent_mcp.harness.inside import kernel
+from autoagent_mcp.harness.inside.environment import Environment
+from autoagent_mcp.harness.inside.frames import PORT
+
+WORKSPACE = "/harness/workspace"
+"""Where agent.py and .agent/ lie."""
+_DETAIL_LIMIT = 2000
+_TMPFS_OPTIONS = "mode=1777,size=64m,nr_inodes=16k"
+_PROCESSES = 256
+_DATA_BYTES = 2 << 30
+_FILES = 1024
+_FLAG_NAMES = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
+
+
+def warm(command: socket.socket, output: int, *, imports: bool) -> NoReturn:
+    """Import agent.py, then fork a child for each order that comes over `command`; never returns.
+
+    Args:
+        command: To the host, SOCK_SEQPACKET. Says at first how the import went.
+        output: Where what is printed goes.
+        imports: False where each child is to import it by itself.
+    """
+    _keep_only(command.fileno(), output)
+    try:
+        _enter(hides_proc=False)
+    except OSError as error:
+        command.send(json.dumps({"refused": str(error)}).encode())
+        os._exit(1)
+    _set_environ()
+    command.send(json.dumps(_import() if imports else {}).encode())
+    gc.collect()
+    gc.freeze()
+    _serve(command)
+
+
+def _import() -> dict[str, str]:
+    try:
+        _load()
+    except BaseException:
+        return {"error": traceback.format_exc()[-_DETAIL_LIMIT:]}
+    return {}
+
+
+def _load() -> ModuleType:
+    if WORKSPACE not in sys.path:
+        sys.path.insert(0, WORKSPACE)
+    os.chdir(WORKSPACE)
+    agent = importlib.import_module("agent")
+    if not callable(getattr(agent, "run_task", None)):
+        raise AttributeError("agent.py has no function run_task(environment, instruction)")
+    return agent
+
+
+def _set_environ() -> None:
+    os.environ.clear()
+    os.environ.update(
+        HOME="/tmp",
+        LANG="C.UTF-8",
+        PATH=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        OPENAI_BASE_URL=f"http://127.0.0.1:{PORT}/openai/v1",
+        ANTHROPIC_BASE_URL=f"http://127.0.0.1:{PORT}/anthropic",
+        OPENAI_AGENTS_DISABLE_TRACING="1",
+    )
+
+
+def _serve(command: socket.socket) -> NoReturn:
+    signal.signal(signal.SIGCHLD, _reap)
+    while True:
+        message, files, _, _ = socket.recv_fds(command, 16, 2)
+        if not message:
+            os._exit(0)
+        channel, output = files
+        answer = _fork(channel, output)
+        os.close(channel)
+        os.close(output)
+        command.send(answer)
+
+
+def _reap(*_: object) -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _fork(channel: int, output: int) -> bytes:
+    try:
+        pid = os.fork()
+    except OSError as error:
+        return str(error).encode()
+    if pid == 0:
+        _trial(channel, output)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:  # reaped by the handler
+        pass
+    return b"forked"
+
+
+def _trial(channel: int, output: int) -> NoReturn:
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _keep_only(channel, output)
+        host = socket.socket(fileno=channel)
+        _enter(hides_proc=True)
+        host.send(b"R")
+        order = _receive(host)
+        kernel.be_undumpable()
+        pid = os.fork()
+        if pid:
+            _wait_for(pid, host)
+        _run(order, host)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _receive(host: socket.socket) -> dict[str, str]:
+    with host.makefile("rb") as lines:
+        return json.loads(lines.readline())
+
+
+def _wait_for(agent: int, host: socket.socket) -> NoReturn:
+    """Be the init of the trial's processes, until the one that runs agent.py ends."""
+    while True:
+        pid, status = os.wait()
+        if pid == agent:
+            code = os.waitstatus_to_exitcode(status)
+            host.send(json.dumps({"exit": code}).encode() + b"\n")
+            os._exit(0)
+
+
+def _run(order: dict[str, str], host: socket.socket) -> NoReturn:
+    token = order["token"]
+    os.environ.update(OPENAI_API_KEY=token, ANTHROPIC_API_KEY=token)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        asyncio.run(_run_task(order, host))
+    except BaseException as error:
+        traceback.print_exc()
+        _say(host, "raised", "".join(traceback.format_exception_only(type(error), error)).strip())
+    finally:
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _run_task(order: dict[str, str], host: socket.socket) -> None:
+    agent = _load()
+    environment = Environment(f"http://127.0.0.1:{PORT}", order["token"])
+    answer = await agent.run_task(environment, order["instruction"])
+    _say(host, "returned", str(answer))
+
+
+def _say(host: socket.socket, how: str, detail: str) -> None:
+    sys.stdout.flush()
+    host.sendall(json.dumps({"how": how, "detail": detail[:_DETAIL_LIMIT]}).encode() + b"\n")
+
+
+def _keep_only(kept: int, output: int) -> None:
+    """Close every file but one, with stdout and stderr going to `output` and nothing at stdin."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.set_inheritable(kept, False)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _enter(*, hides_proc: bool) -> None:
+    """Enter namespaces of its own; returns in the first process of the new pid namespace, without any rights."""
+    os.setsid()
+    kernel.enter_namespaces(kernel.NEW_PID | kernel.NEW_MOUNTS | kernel.NEW_NET | kernel.NEW_IPC)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    # The kernel's memory killer takes a trial before the host.
+    Path("/proc/self/oom_score_adj").write_text("800" if hides_proc else "400", encoding="ascii")
+    _make_read_only()
+    for folder in ("/tmp", "/dev/shm"):
+        if Path(folder).is_dir():
+            kernel.mount("tmpfs", folder, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, _TMPFS_OPTIONS)
+    if hides_proc:
+        flags = kernel.READ_ONLY | kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC
+        kernel.mount("tmpfs", "/proc", "tmpfs", flags, "size=4k,mode=555")
+    kernel.drop_all_capabilities()
+    _set_limits(is_trial=hides_proc)
+
+
+def _make_read_only() -> None:
+    kernel.mount("none", "/", None, kernel.RECURSIVE | kernel.PRIVATE)
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        fields = line.split(" ")
+        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[4])
+        if point.startswith("/proc"):
+            continue
+        kept = sum(flag for name, flag in _FLAG_NAMES.items() if name in fields[5].split(","))
+        try:
+            kernel.mount("none", point, None, kernel.REMOUNT | kernel.BIND | kernel.READ_ONLY | kept)
+        except OSError as error:
+            # Hidden below another mount; the host looks at what is left to write to.
+            print(f"{point} stays as it is: {error}", file=sys.stderr)
+
+
+def _set_limits(*, is_trial: bool) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
+    resource.setrlimit(resource.RLIMIT_DATA, (_DATA_BYTES, _DATA_BYTES))
+    if is_trial:
+        # Counted per user namespace since Linux 5.14, so one trial's forks do not use up its siblings' share.
+        resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))

@@ -1,0 +1,262 @@
+"""The host: the harness sandbox's only way out.
+
+It speaks frames with the server over stdin and stdout, has `child.py` import agent.py once in namespaces of its own, and
+has one child forked from that for each trial. It never runs agent.py's code itself and believes nothing that comes from
+a process that does: it looks at each child from outside before it lets it have its trial. It listens inside each child's
+own network namespace and carries what connects there to the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import NoReturn
+
+from autoagent_mcp.harness.inside import child, inspection, kernel
+from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, CREDIT, DATA, END, HEADER, KILL, READY, START
+from autoagent_mcp.harness.inside.streams import READ, WRITE, Connection, Log
+from autoagent_mcp.harness.inside.trial import WORDS_LIMIT_BYTES, Trial, own_files, sender
+
+_AHEAD_BYTES = 1_000_000
+"""How much may wait for the server before what children send is left in their own sockets."""
+_PRINTED_LIMIT_BYTES = 2000
+_CREDENTIALS_SPACE = socket.CMSG_SPACE(12)
+
+
+class Host:
+    """A loop over everything that may become ready; no threads, and nothing blocks."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.own_net = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self._source, self._sink = source, sink
+        self._control, self._bulk = selectors.EpollSelector(), selectors.EpollSelector()
+        self._incoming, self._out = bytearray(), bytearray()
+        self._is_bulk_on = self._is_sink_watched = False
+        self._trials: dict[int, Trial] = {}
+        self._queue: deque[Trial] = deque()
+        self._launching: Trial | None = None
+        self._notice = ""
+        for fd in (source, sink):
+            os.set_blocking(fd, False)
+        self._control.register(source, READ, self._on_server)
+
+    def run(self) -> NoReturn:
+        """Serve until the server closes its end."""
+        self._start_warm(imports=True)
+        while True:
+            self._flush()
+            for key, mask in self._control.select():
+                key.data(mask)
+
+    # --- what trials and connections call ---
+
+    def send(self, kind: int, trial: int, stream: int, payload: bytes) -> None:
+        """Queue a frame for the server."""
+        self._out += HEADER.pack(kind, trial, stream, len(payload))
+        self._out += payload
+
+    def watch(self, fd: int, before: int, now: int, callback: Callable[[int], None]) -> None:
+        """Change what a file is watched for; one with nothing to wait for must go, or epoll reports its hang-up."""
+        if not now:
+            self._bulk.unregister(fd)
+        elif before:
+            self._bulk.modify(fd, now, callback)
+        else:
+            self._bulk.register(fd, now, callback)
+
+    def unwatch(self, fd: int) -> None:
+        """Watch a file no more, if it is watched."""
+        if fd in self._bulk.get_map():
+            self._bulk.unregister(fd)
+
+    def watch_end(self, pidfd: int, callback: Callable[[int], None]) -> None:
+        """Call back when a process has ended, however far the server is behind."""
+        self._control.register(pidfd, READ, callback)
+
+    def unwatch_end(self, pidfd: int) -> None:
+        """Do so no more."""
+        self._control.unregister(pidfd)
+
+    def on_closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._trials[connection.trial].on_closed(connection.stream)
+
+    def on_ended(self, trial: Trial) -> None:
+        """Forget a trial."""
+        del self._trials[trial.number]
+        self.on_launched(trial)
+
+    # --- the server ---
+
+    def _flush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._out:
+                del self._out[: os.write(self._sink, self._out[: 8 * CHUNK_BYTES])]
+        if bool(self._out) != self._is_sink_watched:
+            self._is_sink_watched = not self._is_sink_watched
+            if self._is_sink_watched:
+                self._control.register(self._sink, WRITE, _ignore)
+            else:
+                self._control.unregister(self._sink)
+        if (len(self._out) < _AHEAD_BYTES) != self._is_bulk_on:
+            self._is_bulk_on = not self._is_bulk_on
+            if self._is_bulk_on:
+                self._control.register(self._bulk.fileno(), READ, self._on_bulk)
+            else:
+                self._control.unregister(self._bulk.fileno())
+
+    def _on_bulk(self, _: int) -> None:
+        for key, mask in self._bulk.select(0):
+            if self._bulk.get_map().get(key.fd) == key:  # an earlier one of this round may have closed it
+                key.data(mask)
+
+    def _on_server(self, _: int) -> None:
+        data = os.read(self._source, 8 * CHUNK_BYTES)
+        if not data:
+            os._exit(0)
+        self._incoming += data
+        while len(self._incoming) >= HEADER.size:
+            kind, trial, stream, size = HEADER.unpack_from(self._incoming)
+            if len(self._incoming) < HEADER.size + size:
+                return
+            payload = bytes(self._incoming[HEADER.size : HEADER.size + size])
+            del self._incoming[: HEADER.size + size]
+            self._obey(kind, trial, stream, payload)
+
+    def _obey(self, kind: int, number: int, stream: int, payload: bytes) -> None:
+        if kind == START:
+            self._trials[number] = Trial(number, payload, self)
+            self._queue.append(self._trials[number])
+            self._launch()
+        elif (trial := self._trials.get(number)) is None:
+            return
+        elif kind == KILL:
+            trial.kill("crashed", "it was killed")
+        elif connection := trial.connections.get(stream):
+            if kind == DATA:
+                connection.write(payload)
+            elif kind == CREDIT:
+                connection.allow(int.from_bytes(payload, "big"))
+            elif kind == END:
+                connection.end()
+            else:
+                connection.close()
+
+    # --- the process that imports agent.py, and forks ---
+
+    def _start_warm(self, *, imports: bool) -> None:
+        self._command, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        self._command.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        output, their_output = os.pipe()
+        self._warm_files = own_files(output, theirs)
+        starter = os.fork()
+        if starter == 0:
+            child.warm(theirs, their_output, imports=imports)
+        theirs.close()
+        os.close(their_output)
+        os.waitpid(starter, 0)
+        self._warm_log = Log(output)
+        self._warm_pid = -1
+        self._control.register(self._command, READ, self._on_warm)
+        self.watch(output, 0, READ, self._on_warm_log)
+
+    def _on_warm_log(self, _: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if self._warm_log.read() is None:
+                self.unwatch(self._warm_log.fd)
+
+    def _on_warm(self, _: int) -> None:
+        message, ancillary, _, _ = self._command.recvmsg(WORDS_LIMIT_BYTES, _CREDENTIALS_SPACE)
+        if self._warm_pid == -1:
+            self._on_imported(message, ancillary)
+        elif not message or self._launching is None:
+            sys.exit("The process that imported agent.py is gone.")
+        else:
+            self._launching.on_forked(message)
+
+    def _on_imported(self, message: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
+        if not message:
+            self._control.unregister(self._command)
+            self._tell({"error": f"{self._printed()}\nIt ended the process that imported it."})
+        elif words := json.loads(message):
+            self._tell(words)
+        else:
+            self._warm_pid = sender(ancillary)
+            self._look_at_warm()
+
+    def _look_at_warm(self) -> None:
+        if left := inspection.leftovers(self._warm_pid, self._warm_files):
+            # What all forks share, all trials would share.
+            self._notice = f"Importing agent.py leaves {' and '.join(left)} behind, so each trial imports it by itself."
+            self._control.unregister(self._command)
+            self._command.close()
+            self.unwatch(self._warm_log.fd)
+            os.close(self._warm_log.fd)
+            os.kill(self._warm_pid, signal.SIGKILL)
+            self._start_warm(imports=False)
+            return
+        self._shared_devices = inspection.devices(self._warm_pid)
+        self._shared_spaces = inspection.spaces(self._warm_pid) | inspection.spaces(os.getpid())
+        self._tell({"notice": self._notice})
+
+    def _tell(self, words: dict[str, str]) -> None:
+        self.send(READY, 0, 0, json.dumps(words).encode())
+
+    def _printed(self) -> str:
+        with contextlib.suppress(BlockingIOError):
+            while self._warm_log.read() is not None:
+                pass
+        return self._warm_log.end()[-_PRINTED_LIMIT_BYTES:].decode(errors="replace")
+
+    # --- trials on their way in ---
+
+    def _launch(self) -> None:
+        """Have the next one forked; one at a time, so that a process too many is seen."""
+        if self._launching is not None or not self._queue:
+            return
+        trial = self._launching = self._queue.popleft()
+        if trial.end:
+            trial.finish(*trial.end)
+        else:
+            trial.launch(self._command)
+
+    def on_launched(self, trial: Trial) -> None:
+        """Go on with the next one."""
+        if self._launching is trial:
+            self._launching = None
+            self._launch()
+
+    def examine(self, trial: Trial) -> None:
+        """See that a child is alone, and that nothing came to be beside it."""
+        others = [other for other in self._trials.values() if other is not trial]
+        taken = self._shared_spaces.union(*(other.spaces for other in others))
+        trial.spaces = inspection.examine(trial.pid, trial.own_files, taken, self._shared_devices)
+        known = {other.pid for other in others} | {trial.pid}
+        if strangers := inspection.children(self._warm_pid) - known:
+            raise inspection.Distrust(f"agent.py started {len(strangers)} processes outside of any trial")
+        if files := inspection.open_files(self._warm_pid, self._warm_files):
+            raise inspection.Distrust(f"agent.py keeps a file open outside of any trial ({files[0]})")
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Speak over stdin and stdout, which nothing else here may reach."""
+    source, sink = os.dup(0), os.dup(1)
+    os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+    os.dup2(2, 1)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Rights over the children's namespaces, which are made below these; also over the way back from their networks.
+    kernel.enter_namespaces(kernel.NEW_NET)
+    Host(source, sink).run()
