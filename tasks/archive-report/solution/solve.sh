@@ -1,0 +1,4 @@
+#!/bin/bash
+set -e
+mkdir archive
+mv report.txt archive/

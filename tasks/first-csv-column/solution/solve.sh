@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+cut -d, -f1 users.csv > ids.txt

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+head -n 20 server.log > first.txt

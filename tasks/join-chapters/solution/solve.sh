@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+cat part1.txt part2.txt > book.txt

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+tail -n 10 deploy.log > recent.txt

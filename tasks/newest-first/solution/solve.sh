@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+tac events.txt > newest.txt

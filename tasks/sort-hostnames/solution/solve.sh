@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+sort hosts.txt > sorted.txt

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+grep timeout gateway.log > timeouts.txt
