@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+sed -i '/^\[database\]/,/^\[cache\]/s/^port = .*/port = 5433/' service.ini

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+grep -rc TODO project | grep -v ':0$' | LC_ALL=C sort > todos.txt

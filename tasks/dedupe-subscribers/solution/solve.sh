@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+awk -F, '!seen[tolower($1)]++' subscribers.csv > clean.csv

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+find photos -name '*.JPEG' | while read -r path; do mv "$path" "${path%.JPEG}.jpg"; done
