@@ -1,0 +1,32 @@
+"""What a Python file does, as far as its syntax tree tells: without comments, docstrings and layout."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+_SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def shape(tree: ast.Module) -> Iterator[str]:
+    """Give one line for each node, in order: its depth, its kind and the values in it.
+
+    Fields that are empty are left out, so that the same file gives the same lines under every version of Python.
+    """
+    stack: list[tuple[int, ast.AST]] = [(0, tree)]
+    while stack:
+        depth, node = stack.pop()
+        values = [f"{name}={value!r}" for name, value in ast.iter_fields(node) if _is_value(value)]
+        yield " ".join([str(depth), type(node).__name__, *values])
+        stack.extend((depth + 1, child) for child in reversed(_children(node)))
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    docstring = node.body[0] if isinstance(node, _SCOPES) and ast.get_docstring(node) is not None else None
+    kept = (ast.expr_context, ast.Load)
+    return [child for child in ast.iter_child_nodes(node) if child is not docstring and not isinstance(child, kept)]
+
+
+def _is_value(value: object) -> bool:
+    is_tree = isinstance(value, ast.AST) or (isinstance(value, list) and all(isinstance(v, ast.AST) for v in value))
+    return value is not None and not is_tree
