@@ -161,7 +161,7 @@ class Conversations:
         step.acts_from = max(call.request.at, response.at - _HEAD_START)
         step.extra["duration_sec"] = round((response.at - call.request.at).total_seconds(), 3)
         _note_error(step, response, wire.read_error(body))
-        for own, item in step.calls:
+        for own, item in step.calls.items():
             conversation.wait_for(step, item, own)
         conversation.usage += response.usage
         conversation.seen.update(reply.items)
@@ -238,10 +238,10 @@ def _tell_system(conversation: Conversation, system: str, at: datetime) -> None:
 def _note_error(step: Step, response: ModelResponse, said: str) -> None:
     parts = [f"HTTP {response.status}" if response.status and response.status >= 400 else "", response.error, said]  # noqa: PLR2004
     error = ": ".join(dict.fromkeys(part for part in parts if part))
-    if not response.complete:
-        error = error or "The answer broke off."
-    if response.status is None and not response.body:
-        error = error or "No answer came."
+    if not error and response.body is None:
+        error = "No answer came."
+    elif not error and not response.complete:
+        error = "The answer broke off."
     if error:
         step.extra["error"] = error
         step.message = step.message or f"[{error}]"

@@ -22,9 +22,8 @@ class Result:
     def to_atif(self) -> JsonObject:
         """Write it as ATIF does."""
         refs = [{"trajectory_id": one} for one in self.subagents]
-        return _without_empty(
-            source_call_id=self.source_call_id, subagent_trajectory_ref=refs, extra=self.extra, content=self.content
-        )
+        result = _without_empty(source_call_id=self.source_call_id, subagent_trajectory_ref=refs, extra=self.extra)
+        return result if self.content is None else {**result, "content": self.content}
 
 
 @dataclass
@@ -42,8 +41,8 @@ class Step:
     model: str = ""
     effort: str = ""
     reasoning: str = ""
-    calls: list[tuple[str, Item]] = field(default_factory=list[tuple[str, Item]])
-    """Tool calls with ids that differ within the step."""
+    calls: dict[str, Item] = field(default_factory=dict[str, Item])
+    """Tool calls by ids that differ within the step."""
     results: list[Result] = field(default_factory=list[Result])
     subagents: list[str] = field(default_factory=list[str])
     """Trajectories that began here."""
@@ -60,12 +59,12 @@ class Step:
 
     def add_call(self, call: Item) -> str:
         """Add a tool call and return its id within this step."""
-        taken = {one for one, _ in self.calls}
-        wanted = own = call.id or "call"
-        while own in taken:
-            own = f"{wanted}#{len(taken) + 1}"
-            taken.add(own)
-        self.calls.append((own, call))
+        own = call.id or "call"
+        if own in self.calls:
+            own = f"{own}#{len(self.calls) + 1}"
+        while own in self.calls:
+            own += "'"
+        self.calls[own] = call
         return own
 
     def to_atif(self, step_id: int, default_model: str) -> JsonObject:
@@ -77,7 +76,7 @@ class Step:
             model_name=self.model if self.model != default_model else None,
             reasoning_effort=self.effort,
             reasoning_content=self.reasoning,
-            tool_calls=[_call_to_atif(own, call) for own, call in self.calls],
+            tool_calls=[_call_to_atif(own, call) for own, call in self.calls.items()],
             observation=_without_empty(results=[one.to_atif() for one in self._results()]),
             metrics=_metrics(self.usage),
             llm_call_count=self.model_calls,
@@ -91,7 +90,7 @@ class Step:
             return self.results
         if len(self.calls) != 1:
             return [*self.results, Result(None, subagents=self.subagents)]
-        own = self.calls[0][0]
+        own = next(iter(self.calls))
         mine = next((one for one in self.results if one.source_call_id == own), Result(None, own))
         rest = [one for one in self.results if one is not mine]
         return [Result(mine.content, own, self.subagents, mine.extra), *rest]
