@@ -117,6 +117,7 @@ class _Line:
         self._started_at = datetime.now(timezone.utc)
         self._phases: dict[str, float] = {}
         self._outcome = Outcome()
+        self._complaints: tuple[str, ...] = ()
         self._verification: Verification | None = None
         self.started = False
         self.failure: Failure | None = Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log.")
@@ -135,7 +136,7 @@ class _Line:
                 await sandbox.kill_all()
             failure = self._outcome.failure
             with self._phase("verifier"):
-                await artifacts.collect(self._plan.task, sandbox, self._plan.files)
+                self._complaints = await artifacts.collect(self._plan.task, sandbox, self._plan.files)
                 if failure is None or RULES[failure.cause].is_verified:
                     failure = await self._verify(sandbox, spec) or failure
         self.failure = failure
@@ -191,7 +192,7 @@ class _Line:
             started_at=self._started_at,
             duration_sec=time.monotonic() - self._began,
             phases_sec=self._phases,
-            notices=self._outcome.notices,
+            notices=(*self._outcome.notices, *self._complaints),
             retried=self._plan.retried,
         )
 
@@ -230,4 +231,4 @@ def _first_files(task: Task) -> bytes:
         files |= {
             f"task/files/{path.relative_to(extra)}": path.read_bytes() for path in extra.rglob("*") if path.is_file()
         }
-    return archive.pack_files(files, folders=("logs/agent", "logs/verifier", "logs/artifacts"))
+    return archive.pack_files(files, open_folders=("logs/agent", "logs/verifier", "logs/artifacts"))

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
-from autoagent_mcp.errors import SandboxError
+from autoagent_mcp.errors import SandboxRefused
 
 _HINT = "What a sandbox gives out may hold only files and folders; nothing of this archive was kept."
 
@@ -44,10 +44,19 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
         archive.addfile(member)
 
 
-def pack_files(files: Mapping[str, bytes], executable: Collection[str] = ()) -> bytes:
-    """Return files by their path in the archive, those in `executable` with mode 755, as an archive."""
+def pack_files(
+    files: Mapping[str, bytes], executable: Collection[str] = (), open_folders: Collection[str] = ()
+) -> bytes:
+    """Return files by their path in the archive, those in `executable` with mode 755, as an archive.
+
+    `open_folders` are empty folders with mode 777: Harbor's /logs, where the agent may be another user than the tests.
+    """
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for name in sorted(open_folders):
+                member = tarfile.TarInfo(name)
+                member.type, member.mode = tarfile.DIRTYPE, 0o777
+                archive.addfile(_neutral(member))
             for name, content in sorted(files.items()):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
@@ -69,7 +78,7 @@ def unpack(archive: bytes, target: Path, *, limit_bytes: int, limit_files: int) 
     them; folders get 755.
 
     Raises:
-        SandboxError: It holds a link, a device or a pipe, a path that leads out, the same path twice, more than
+        SandboxRefused: It holds a link, a device or a pipe, a path that leads out, the same path twice, more than
             `limit_files` entries or more than `limit_bytes`; or it is no archive.
         OSError: The disk is full.
     """
@@ -80,7 +89,7 @@ def unpack(archive: bytes, target: Path, *, limit_bytes: int, limit_files: int) 
             for path, member in members.items():
                 _write(opened, member, target / path)
     except (tarfile.TarError, ValueError, RecursionError, OverflowError) as error:
-        raise SandboxError(f"What came out of the sandbox is no tar archive: {error}.", _HINT) from error
+        raise SandboxRefused(f"What came out of the sandbox is no tar archive: {error}.", _HINT) from error
 
 
 def _checked(opened: tarfile.TarFile, limit_bytes: int, limit_files: int) -> dict[PurePosixPath, tarfile.TarInfo]:
@@ -90,13 +99,13 @@ def _checked(opened: tarfile.TarFile, limit_bytes: int, limit_files: int) -> dic
         path = PurePosixPath(member.name)
         left -= max(member.size, 0)
         if complaint := _complaint(member, path):
-            raise SandboxError(f"An archive from the sandbox holds {member.name[:200]!r}: {complaint}.", _HINT)
+            raise SandboxRefused(f"An archive from the sandbox holds {member.name[:200]!r}: {complaint}.", _HINT)
         if left < 0:
-            raise SandboxError(f"An archive from the sandbox holds more than {limit_bytes} bytes.", _HINT)
+            raise SandboxRefused(f"An archive from the sandbox holds more than {limit_bytes} bytes.", _HINT)
         if len(members) >= limit_files:
-            raise SandboxError(f"An archive from the sandbox holds more than {limit_files} entries.", _HINT)
+            raise SandboxRefused(f"An archive from the sandbox holds more than {limit_files} entries.", _HINT)
         if path in members or any(parent in members and members[parent].isfile() for parent in path.parents):
-            raise SandboxError(f"An archive from the sandbox holds {member.name[:200]!r} twice.", _HINT)
+            raise SandboxRefused(f"An archive from the sandbox holds {member.name[:200]!r} twice.", _HINT)
         members[path] = member
     return members
 
