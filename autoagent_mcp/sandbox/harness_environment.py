@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -68,7 +67,7 @@ def _checked(requirements: str) -> list[str]:
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def _only_one(lock: Path) -> Generator[None]:
     """Wait until no other process builds the same."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

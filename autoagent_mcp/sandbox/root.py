@@ -21,7 +21,7 @@ _ETC = (
     "alternatives ca-certificates ca-certificates.conf debian_version fonts gai.conf host.conf inputrc ld.so.cache "
     "ld.so.conf ld.so.conf.d locale.alias localtime magic mime.types networks nsswitch.conf os-release pki/ca-trust "
     "pki/tls/certs protocols python3 rpc services ssl/certs ssl/openssl.cnf terminfo timezone"
-).split()
+)
 _SHM_MB = 64
 """As Docker's."""
 _NAMESPACES = (
@@ -43,16 +43,26 @@ def interpreter() -> tuple[Path | None, str]:
     return base, str(PYTHON / program)
 
 
-def arguments(spec: SandboxSpec, program: int) -> list[str | Path]:
+def arguments(spec: SandboxSpec, program: int, seccomp: int) -> list[str | Path]:
     """Return bubblewrap's arguments for a sandbox; a `Path` is one on the host that must be reachable.
 
     Args:
         spec: What to start.
         program: The descriptor of process 1's code.
+        seccomp: The descriptor of the filter on system calls.
     """
     storage = str(spec.limits.storage_mb * 1024 * 1024)
     found: list[str | Path] = [*_NAMESPACES, "--uid", "0", "--gid", "0", "--hostname", "sandbox"]
-    found += ["--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-add", "ALL"]
+    found += [
+        "--die-with-parent",
+        "--new-session",
+        "--as-pid-1",
+        "--clearenv",
+        "--cap-add",
+        "ALL",
+        "--seccomp",
+        str(seccomp),
+    ]
     found += ["--size", storage, "--tmpfs", "/", *_system()]
     found += ["--proc", "/proc", "--dev", "/dev"]
     found += ["--size", str(_SHM_MB * 1024 * 1024), "--tmpfs", "/dev/shm", "--chmod", "1777", "/dev/shm"]  # noqa: S108
@@ -80,7 +90,7 @@ def _system() -> tuple[str, ...]:
             found += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             found += ["--ro-bind", str(path), str(path)]
-    for name in _ETC:
+    for name in _ETC.split():
         path = Path("/etc", name)
         if path.exists():
             found += ["--ro-bind", str(path), str(path)]

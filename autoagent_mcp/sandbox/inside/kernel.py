@@ -13,7 +13,7 @@ _LAST_CAPABILITY = 63
 
 CAP_SYS_PTRACE = 19
 MS_RDONLY, MS_NOSUID, MS_NODEV = 0x1, 0x2, 0x4
-_MS_REMOUNT, _MS_BIND = 0x20, 0x1000
+_MS_NOEXEC, _MS_REMOUNT, _MS_BIND = 0x8, 0x20, 0x1000
 
 
 def _check(result: int, what: str) -> None:
@@ -23,16 +23,21 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-    """mount(2)."""
+    """Mount a file system, as mount(2) does."""
     _check(
         _LIBC.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()),
         f"mount {kind} on {target}",
     )
 
 
-def make_read_only(target: str) -> None:
+def bind(target: str) -> None:
+    """Make a folder a mount of its own."""
+    mount(target, target, "none", _MS_BIND, "")
+
+
+def make_read_only(target: str, *, no_exec: bool = False) -> None:
     """Let nothing be written to the mount at `target`; those below it stay as they are."""
-    flags = _MS_REMOUNT | _MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
+    flags = _MS_REMOUNT | _MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | (_MS_NOEXEC if no_exec else 0)
     mount("none", target, "none", flags, "")
 
 

@@ -6,9 +6,11 @@ import os
 
 from autoagent_mcp.sandbox.inside import kernel
 
-_FOLDERS = (
-    "etc home media mnt opt root run srv tmp usr/local var/cache var/lib var/log var/opt var/spool var/tmp"
-).split()
+_FOLDERS = {
+    0o755: "etc home media mnt opt run srv var var/cache var/lib var/log var/opt var/spool",
+    0o700: "root",
+    0o1777: "tmp var/tmp",
+}
 _FILES = {
     "/etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
@@ -17,24 +19,21 @@ _FILES = {
 }
 _WRITABLE_USR = (
     "bin sbin lib share include src local local/bin local/sbin local/lib local/share local/include local/etc local/src"
-).split()
+)
 
 
 def prepare(role: str, workdir: str, python: str) -> None:
     """Make the root ready for commands."""
     os.umask(0o022)
-    for folder in _FOLDERS:
-        os.makedirs(f"/{folder}", exist_ok=True)
-    for folder in ("/etc", "/opt"):
-        os.chmod(folder, 0o755)
+    for mode, folders in _FOLDERS.items():
+        for folder in folders.split():
+            os.makedirs(f"/{folder}", exist_ok=True)
+            os.chmod(f"/{folder}", mode)
     for path, text in _FILES.items():
         with open(path, "w", encoding="ascii") as file:
             file.write(text)
     os.symlink("/proc/self/mounts", "/etc/mtab")
     os.symlink("/run", "/var/run")
-    os.chmod("/tmp", 0o1777)
-    os.chmod("/var/tmp", 0o1777)
-    os.chmod("/root", 0o700)
     if role == "task":
         _make_usr_writable()
         _offer_python(python)
@@ -42,17 +41,21 @@ def prepare(role: str, workdir: str, python: str) -> None:
         os.makedirs(workdir, exist_ok=True)
     else:
         kernel.make_read_only("/")
+    # A process that is not dumpable still owns its /proc files: by `autogroup` and `oom_score_adj` commands could reach
+    # this one.
+    kernel.bind("/proc/1")
+    kernel.make_read_only("/proc/1", no_exec=True)
 
 
 def _make_usr_writable() -> None:
     """Lay a writable layer over the read-only /usr; its files count to the root's size.
 
-    The host's folders belong to a uid that does not exist in here, so nobody could write into them. A folder of the same
-    name in the upper layer belongs to us and merges with the one below: the usual places get one each.
+    The host's folders belong to a uid that does not exist in here, so nobody could write into them. A folder of the
+    same name in the upper layer belongs to us and merges with the one below: the usual places get one each.
     """
     os.makedirs("/.usr/upper")
     os.mkdir("/.usr/work")
-    for folder in _WRITABLE_USR:
+    for folder in _WRITABLE_USR.split():
         if os.path.isdir(f"/usr/{folder}") and not os.path.islink(f"/usr/{folder}"):
             os.mkdir(f"/.usr/upper/{folder}")
     kernel.mount("overlay", "/usr", "overlay", 0, "lowerdir=/usr,upperdir=/.usr/upper,workdir=/.usr/work,userxattr")

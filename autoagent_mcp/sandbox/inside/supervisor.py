@@ -16,16 +16,17 @@ import select
 import struct
 import sys
 import time
-from _socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 from resource import RLIMIT_CORE, setrlimit
 
-from autoagent_mcp.sandbox.inside import frames, kernel, keeper, memory, prepare, tarball, tree
+from autoagent_mcp.sandbox.inside import frames, keeper, kernel, memory, prepare, tarball, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 else:
     import _signal as signal
+    from _socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 
 _GRACE_SEC = 1.0
 _TASK_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10)
@@ -83,20 +84,21 @@ class Supervisor:
         """Serve until the server closes the control socket; the kernel then kills whatever still runs."""
         wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake_up)
         self._poll.register(0, select.POLLIN)
         self._poll.register(wake, select.POLLIN)
         self._control.sendall(b"ready")
         while True:
-            for descriptor, _events in self._poll.poll(self._patience_ms()):
-                if descriptor == 0:
-                    self._accept()
-                elif descriptor == wake:
+            ready = [descriptor for descriptor, _events in self._poll.poll(self._patience_ms())]
+            for descriptor in ready:
+                if descriptor == wake:
                     os.read(wake, 4096)
                 elif descriptor in self._leftover:
                     self._read_leftover(descriptor)
-                else:
+                elif descriptor != 0:
                     self._hung_up(descriptor)
+            if 0 in ready:
+                self._accept()  # last, as it may close what is in `ready`
             self._reap()
             self._end_overdue()
             self._watch_memory()
@@ -257,9 +259,13 @@ def _get(channel: socket, source: str) -> None:
 
 def _answer(channel: socket, kind: bytes, text: bytes) -> None:
     """Send a last frame, to whoever still listens, and close."""
-    channel.setblocking(False)
+    channel.setblocking(False)  # noqa: FBT003 - the stdlib's
     try:
         frames.send_frame(channel, kind, text)
     except OSError:
         pass
     channel.close()
+
+
+def _wake_up(_number: int, _frame: object) -> None:
+    """Do nothing: the byte in the wake-up pipe is what ends the poll."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Write = Callable[[bytes], None]
 
 _BLOCK = 512
+_NAME_SIZE = 100
 _CHUNK_BYTES = 65536
 _NAME_LIMIT = 1 << 16
 
@@ -177,7 +178,7 @@ def _no_follow(path: str, flags: int) -> int:
 def _write_header(member: Member, write: Write) -> None:
     name, link = os.fsencode(member.name), os.fsencode(member.link)
     for kind, text in ((b"K", link), (b"L", name)):
-        if len(text) >= 100:
+        if len(text) >= _NAME_SIZE:
             write(_header(b"././@LongLink", kind, 0, len(text) + 1, b""))
             write(text + bytes(_BLOCK - len(text) % _BLOCK))
     write(_header(name[:99], member.kind, member.mode, member.size, link[:99]))
