@@ -11,6 +11,7 @@ AutoagentError
   + RepoError         git is not in a state to go on
   + LedgerError       the ledger cannot be read, or another server holds it
   + NotComparableError  two runs did not measure the same thing
+  + BusyError         another run goes on in this workspace
   + UnknownNameError  no such task, run, trial or experiment
   + DecisionRefused   a keep or a revert that the rules do not allow
 
@@ -25,6 +26,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "AutoagentError",
+    "BusyError",
     "ConfigError",
     "DecisionRefused",
     "GatewayError",
@@ -96,6 +98,10 @@ class NotComparableError(AutoagentError):
 
 class DecisionRefused(AutoagentError):  # noqa: N818 - a refusal is an answer
     """A keep or a revert that the rules do not allow."""
+
+
+class BusyError(AutoagentError):
+    """Another run goes on in this workspace."""
 
 
 class UnknownNameError(AutoagentError):

@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import Enum
 
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.run import Score
+from autoagent_mcp.models.run import Run, Score
+from autoagent_mcp.models.task import Task
 
 
 class Candidate(Frozen):
@@ -48,10 +49,13 @@ class Experiment(Frozen):
     """The incumbent's tree at the time; None for the baseline."""
     runs: tuple[str, ...] = ()
     score: Score | None = None
-    """Of its suite run; None while it has none."""
+    """Of its last finished suite run; None while it has none."""
     decision: Decision | None = None
     reason: str = ""
+    """Why it was kept, or what was learnt from it."""
     reflection: str = ""
+    base_commit: str
+    """The commit that the branch was at when it began."""
     kept_commit: str | None = None
     """The commit on the branch, where it was kept."""
     started_at: datetime
@@ -62,7 +66,7 @@ class Comparison(Frozen):
     """A run beside the incumbent's, task by task."""
 
     solved: tuple[str, ...]
-    """Tasks that pass now and did not before."""
+    """Tasks that pass now and did not before; with several attempts, that pass more often."""
     broken: tuple[str, ...]
     passed_before: int
     passed_now: int
@@ -70,3 +74,50 @@ class Comparison(Frozen):
     avg_now: float | None
     complexity_before: int
     complexity_now: int
+
+
+class Began(Frozen):
+    """Ledger entry `began`: an experiment with its candidate."""
+
+    n: int
+    description: str
+    candidate: Candidate
+    parent: str | None
+    base_commit: str
+
+
+class Measured(Frozen):
+    """Ledger entry `measured`: a run that ended, whole; one that is taken up again and ends again is entered again."""
+
+    experiment: int
+    run: Run
+    score: Score
+
+
+class Decided(Frozen):
+    """Ledger entry `decided`; of several for one experiment the last one stands."""
+
+    experiment: int
+    decision: Decision
+    reason: str
+    reflection: str = ""
+    kept_commit: str | None = None
+
+
+class TaskHistory(Frozen):
+    """A task with all its trials in this workspace."""
+
+    task: Task
+    passed: int
+    attempts: int
+    """Trials that counted."""
+    avg_cost_usd: float | None
+    """None where the price of one of them is unknown."""
+    avg_duration_sec: float
+
+
+class Brief(Frozen):
+    """Where we are, enough to go on from with an empty context."""
+
+    text: str
+    next: str

@@ -58,6 +58,10 @@ class TaskScore(Frozen):
     unmeasured: int
     avg_reward: float | None
     """Mean over the trials that count; None where none does."""
+    cost_usd: float | None = 0.0
+    """Of all its trials; None where a price is unknown."""
+    duration_sec: float = 0.0
+    """Of all its trials, added up."""
 
 
 class Score(Frozen):
@@ -87,6 +91,8 @@ class Run(Frozen):
     finished_at: datetime | None = None
     trials: tuple[Trial, ...] = ()
     error: str = ""
+    is_harness_broken: bool = False
+    """Whether `error` is the harness's own: it could not be imported."""
     notices: tuple[str, ...] = ()
 
 

@@ -19,7 +19,7 @@ import anyio
 
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.config import Config
-from autoagent_mcp.errors import AutoagentError
+from autoagent_mcp.errors import AutoagentError, HarnessError
 from autoagent_mcp.harness import process
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
@@ -97,7 +97,7 @@ async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
     try:
         return await run.go()
     except AutoagentError as error:
-        return await run.end(RunState.FAILED, str(error))
+        return await run.end(RunState.FAILED, str(error), is_harness_broken=isinstance(error, HarnessError))
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
             await run.end(RunState.CANCELLED)
@@ -143,9 +143,9 @@ class _Run:
             return await self.end(RunState.FAILED, self._disk_error)
         return await self.end(RunState.COMPLETE)
 
-    async def end(self, state: RunState, error: str = "") -> Run:
+    async def end(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:
         """Write run.json for the last time."""
-        return await self._write(state, error)
+        return await self._write(state, error, is_harness_broken=is_harness_broken)
 
     @asynccontextmanager
     async def _solver(self) -> AsyncGenerator[Solver]:
@@ -207,7 +207,7 @@ class _Run:
             )
         )
 
-    async def _write(self, state: RunState, error: str = "") -> Run:
+    async def _write(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:
         run = Run(
             id=self._request.id,
             kind=self._request.kind,
@@ -219,6 +219,7 @@ class _Run:
             finished_at=None if state is RunState.RUNNING else datetime.now(timezone.utc),
             trials=tuple(self._trials[name] for name in sorted(self._trials)),
             error=error,
+            is_harness_broken=is_harness_broken,
             notices=tuple(dict.fromkeys((*self._request.suite.notices, *self._notices))),
         )
         self._folder.mkdir(parents=True, exist_ok=True)

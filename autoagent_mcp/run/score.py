@@ -35,6 +35,8 @@ def _task_score(task: str, trials: Sequence[Trial]) -> TaskScore:
         passed=sum(trial.passed for trial in trials),
         unmeasured=sum(not trial.counts for trial in trials),
         avg_reward=_mean_reward(trials),
+        cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
+        duration_sec=sum(trial.duration_sec for trial in trials),
     )
 
 
