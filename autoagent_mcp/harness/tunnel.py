@@ -142,7 +142,7 @@ class Tunnel:
     def fail(self, reason: str) -> None:
         """Note that there is no host to speak with any more."""
         self.reason = self.reason or reason
-        self._to_write.close()
+        self._to_write.close()  # who waits to send is let go
         self.gone.set()
         self.heard.set()
 
@@ -156,6 +156,11 @@ class Tunnel:
             line.close("lost" if is_sandbox_lost and not line.opened else "crashed", self.reason)
             line.gone.set()
         self._lines.clear()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._outgoing.close()
+        self._to_write.close()
 
     def _take(self, kind: int, number: int, stream_number: int, payload: bytes) -> None:
         if kind == frames.READY:
@@ -249,6 +254,7 @@ async def connect(process: Process, gateway_port: int) -> AsyncGenerator[Tunnel]
         finally:
             tunnel.fail("The harness sandbox was stopped.")
             tunnel.end_all(is_sandbox_lost=True)
+            tunnel.close()
             group.cancel_scope.cancel()
 
 

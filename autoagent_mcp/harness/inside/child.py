@@ -74,11 +74,14 @@ def _load() -> ModuleType:
 
 
 def _set_environ() -> None:
+    libraries = os.environ.get("PYTHONPATH", "")
+    sys.path.extend(filter(None, libraries.split(":")))
     os.environ.clear()
     os.environ.update(
-        HOME="/tmp",
+        HOME="/tmp",  # noqa: S108 - a tmpfs of the child's own
         LANG="C.UTF-8",
         PATH=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        PYTHONPATH=libraries,
         OPENAI_BASE_URL=f"http://127.0.0.1:{PORT}/openai/v1",
         ANTHROPIC_BASE_URL=f"http://127.0.0.1:{PORT}/anthropic",
         OPENAI_AGENTS_DISABLE_TRACING="1",

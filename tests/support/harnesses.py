@@ -1,0 +1,144 @@
+"""Harnesses in real sandboxes, with a gateway that notes what it is asked."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import threading
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from autoagent_mcp.harness import process
+from autoagent_mcp.harness.process import HarnessEnd, HarnessProcess
+from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+
+
+class StubGateway(ThreadingHTTPServer):
+    """Answers every command with what was asked, and `hold` with nothing until it is released."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.calls: list[tuple[str, str, Any]] = []
+        """Path, token and body of each request."""
+        self.commands = threading.Condition()
+        self.release = threading.Event()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.server_port
+
+    def note(self, path: str, token: str, body: Any) -> None:
+        """Keep a request, and wake who waits for it."""
+        with self.commands:
+            self.calls.append((path, token, body))
+            self.commands.notify_all()
+
+    def wait_for(self, command: str, times: int = 1, timeout_sec: float = 20) -> None:
+        """Wait until the harness asked for a command so many times."""
+        with self.commands:
+            assert self.commands.wait_for(lambda: self.said().count(command) >= times, timeout_sec), self.said()
+
+    def said(self) -> list[str]:
+        """Return every command, in order."""
+        return [body["command"] for path, _, body in self.calls if path == "/environment/exec"]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Harnesses hang up as they like."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: StubGateway
+
+    def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = json.loads(body) if body.startswith(b"{") else body
+        self.server.note(self.path.partition("?")[0], self.headers.get("Authorization", ""), asked)
+        if self.path == "/environment/exec":
+            self._answer(json.dumps(self._exec(asked)).encode())
+        else:
+            self._answer(b"{}")
+
+    do_PUT = do_POST
+
+    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+        self.server.note(self.path, self.headers.get("Authorization", ""), None)
+        if self.path == "/big":
+            self._answer(bytes(20_000_000))
+        else:
+            self._answer(b"not found", 404)
+
+    def _exec(self, asked: dict[str, Any]) -> dict[str, Any]:
+        command = asked["command"]
+        if command == "hold":
+            self.server.release.wait(60)
+        if command == "sleep":
+            return {"timed_out": True, "stdout": "", "stderr": "", "return_code": 124}
+        return {"stdout": f"did {command}", "stderr": "", "return_code": 0 if command != "false" else 1}
+
+    def _answer(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+        """Say nothing."""
+
+
+@contextmanager
+def stub_gateway() -> Generator[StubGateway]:
+    """Serve a stub gateway from a thread."""
+    with StubGateway() as gateway:
+        thread = threading.Thread(target=gateway.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield gateway
+        finally:
+            gateway.release.set()
+            gateway.shutdown()
+            thread.join()
+
+
+class Trials:
+    """A harness under test."""
+
+    def __init__(self, harness: HarnessProcess, gateway: StubGateway, folder: Path) -> None:
+        self.harness, self.gateway, self._folder = harness, gateway, folder
+
+    async def run(self, instruction: str = "", *, trial: str = "trial", timeout_sec: float = 20) -> HarnessEnd:
+        """Try one task."""
+        return await self.harness.try_task(
+            trial=trial,
+            token=f"token-of-{trial}",
+            instruction=instruction,
+            timeout_sec=timeout_sec,
+            log=self._folder / f"{trial}.log",
+        )
+
+    def log(self, trial: str = "trial") -> str:
+        """Return what a trial's harness printed."""
+        path = self._folder / f"{trial}.log"
+        return path.read_text() if path.exists() else ""
+
+
+def agent(body: str, *, top: str = "") -> dict[str, bytes]:
+    """Return a harness whose run_task has `body`, with `top` run at import."""
+    code = textwrap.dedent(top) + "\nasync def run_task(environment, instruction):\n"
+    return {"agent.py": (code + textwrap.indent(textwrap.dedent(body), "    ")).encode()}
+
+
+@asynccontextmanager
+async def trials(files: Mapping[str, bytes], folder: Path) -> AsyncGenerator[Trials]:
+    """Start a harness in a real sandbox."""
+    backend = BubblewrapBackend("tests", folder / "cache")
+    with stub_gateway() as gateway:
+        async with process.start(backend, files, name="harness", gateway_port=gateway.port) as harness:
+            yield Trials(harness, gateway, folder)
