@@ -211,7 +211,7 @@ def _overrule(body: JsonObject, path: tuple[str, ...], pinned: str | float | Non
 def _refusal(error: ValidationError, body: JsonObject) -> RefusedError:
     """Turn the most telling complaint into a refusal that names the field."""
     details = error.errors(include_url=False, include_input=False)
-    telling = ("extra_forbidden", "union_tag_invalid", "not_allowed", "literal_error")
+    telling = ("extra_forbidden", "union_tag_invalid", "not_allowed", "literal_error", "none_required")
     detail = min(details, key=lambda item: telling.index(item["type"]) if item["type"] in telling else len(telling))
     place = _place(detail["loc"], body)
     if detail["type"] == "extra_forbidden":
@@ -222,24 +222,27 @@ def _refusal(error: ValidationError, body: JsonObject) -> RefusedError:
         return RefusedError(400, "type_not_allowed", f"type {tag} at '{place}' {_NOT_ALLOWED} (allowed: {expected})")
     if detail["type"] == "not_allowed":
         return RefusedError(400, "input_not_allowed", f"{detail['msg']} at '{place}' {_NOT_ALLOWED}")
-    if detail["type"] == "literal_error":
-        expected = detail.get("ctx", {}).get("expected")
+    if detail["type"] in ("literal_error", "none_required"):
+        expected = detail.get("ctx", {}).get("expected", "null")
         return RefusedError(400, "value_not_allowed", f"the value of '{place}' {_NOT_ALLOWED} (allowed: {expected})")
     return RefusedError(400, "invalid_request", f"field '{place}': {detail['msg']}")
 
 
 def _place(location: tuple[int | str, ...], body: JsonObject) -> str:
     """Write a location as `messages[0].content[1].url`, without the tags of unions that pydantic puts in between."""
-    text, value = "", cast("Any", body)
+    text, value, tag_may_come = "", cast("Any", body), False
     for index, step in enumerate(location):
-        is_last = index == len(location) - 1
         if isinstance(value, list) and isinstance(step, int):
             text += f"[{step}]"
             items = cast("list[Any]", value)
-            value = items[step] if step < len(items) else None
-        elif isinstance(value, Mapping) and (step in value or is_last):
-            text += f".{step}" if text else str(step)
-            value = cast("Mapping[Any, Any]", value).get(step)
+            value, tag_may_come = items[step] if step < len(items) else None, True
+        elif isinstance(value, Mapping):
+            fields = cast("Mapping[Any, Any]", value)
+            is_tag = tag_may_come and step in (fields.get("type"), fields.get("role"))
+            if not is_tag and (step in fields or index == len(location) - 1):
+                text += f".{step}" if text else str(step)
+                value = fields.get(step)
+            tag_may_come = False
     return text[:200] or "body"
 
 

@@ -168,6 +168,11 @@ def _key(model: ModelSettings, provider: Provider) -> str | None:
             f"The model provider '{model.provider}' needs a key, and {name} is not set.",
             f"Set {name} in the server's environment, or choose the provider 'local', which needs none.",
         )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise GatewayError(
+            f"{name} holds something that cannot be a key: a space, a line break or a letter outside of ASCII.",
+            f"Set {name} to the key alone.",
+        )
     return key
 
 
