@@ -105,12 +105,12 @@ class BubblewrapSandbox:
             with suppress(OSError):  # refused on the way: the answer says why
                 await channel.send(archive)
                 channel.end()
-            await self._answer(channel)
+            self._see_whole(await self._answer(channel))
 
     async def get(self, source: str, *, limit_bytes: int = ARCHIVE_LIMIT_BYTES) -> bytes | None:
         """See `base.Sandbox.get`."""
         async with self._request(frames.GET, [os.fsencode(source)]) as channel:
-            answer = await self._answer(channel, limit_bytes)
+            answer = self._see_whole(await self._answer(channel, limit_bytes))
         return bytes(answer.parts.get(frames.DATA, b"")) if answer.last == b"1" else None
 
     async def kill_all(self) -> None:
@@ -169,18 +169,25 @@ class BubblewrapSandbox:
                 if kind == frames.LOST:
                     return Answer(parts, b"", payload.decode())
                 if kind == frames.FAILED:
-                    raise SandboxError(
+                    raise SandboxRefused(
                         f"Sandbox {self._spec.name}: {payload.decode(errors='replace')}.",
                         "Free or raise its storage_mb if that is full; else look at the path.",
                     )
                 total += len(payload)
                 if total > limit_bytes:
-                    raise SandboxError(
+                    raise SandboxRefused(
                         f"What was asked for from {self._spec.name} is over {limit_bytes} bytes.", "Ask for less of it."
                     )
                 parts.setdefault(kind, bytearray()).extend(payload)
         except EOFError:
             raise self._lost("its process 1 has ended") from None
+
+    def _see_whole(self, answer: Answer) -> Answer:
+        if answer.lost is not None:
+            raise SandboxRefused(
+                f"Sandbox {self._spec.name}: carrying files {answer.lost}.", "Carry less, or raise its memory_mb."
+            )
+        return answer
 
     def _lost(self, how: str) -> SandboxError:
         return SandboxError(f"Sandbox {self._spec.name} is lost: {how}.", _LOST_HINT)
