@@ -106,7 +106,7 @@ class HarnessProcess:
         failure: AutoagentError | None = None
         async with self._backend.start(self._spec) as sandbox:
             await sandbox.put(self._content, _FOLDER)
-            process = await sandbox.spawn((self._python, "-I", "-B", "-c", _BOOT))
+            process = await sandbox.spawn((self._python, "-I", "-S", "-B", "-c", _BOOT))
             try:
                 async with connect(process, self._gateway_port) as tunnel:
                     failure = await self._import(tunnel)

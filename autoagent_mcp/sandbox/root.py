@@ -8,6 +8,7 @@ written (`inside.prepare`).
 from __future__ import annotations
 
 import sys
+import sysconfig
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -73,6 +74,9 @@ def arguments(spec: SandboxSpec, program: int, seccomp: int) -> list[str | Path]
     folder, python = interpreter()
     if folder is not None:
         found += ["--ro-bind", folder, str(PYTHON)]
+        if sysconfig.get_config_var("Py_ENABLE_SHARED"):
+            # Its program looks for libpython where it was installed; without this it finds the system's, or none.
+            found += ["--symlink", str(PYTHON / "lib"), str(folder / "lib")]
     for mount in spec.mounts:
         found += ["--ro-bind", mount.source.resolve(), str(mount.target)]
     workdir = str(spec.workdir or spec.image.workdir)
