@@ -19,6 +19,9 @@ from autoagent_mcp.models.records import Api as ApiName
 JsonObject = dict[str, Any]
 
 _QUOTE_LIMIT = 80
+_SHORTEST_OUTPUT_TOKENS = 16
+"""OpenAI's Responses takes no less."""
+
 _NOT_ALLOWED = "is not allowed by autoagent-mcp"
 
 
@@ -74,17 +77,49 @@ class Tokens(NamedTuple):
     cache_written: int = 0
 
 
+class _Pieces(list[str]):
+    """A text that is still coming in: joined once at the end, since appending to a long string copies it each time."""
+
+
+def append_text(target: JsonObject, field: str, piece: object) -> None:
+    """Append a delta's text to a field."""
+    if not isinstance(piece, str):
+        return
+    known = target.get(field)
+    if isinstance(known, _Pieces):
+        known.append(piece)
+    else:
+        target[field] = _Pieces([known, piece] if isinstance(known, str) else [piece])
+
+
+def _joined(value: object) -> object:
+    if isinstance(value, _Pieces):
+        return "".join(value)
+    if isinstance(value, dict):
+        return {key: _joined(item) for key, item in cast("JsonObject", value).items()}
+    if isinstance(value, list):
+        return [_joined(item) for item in cast("list[object]", value)]
+    return value
+
+
 class Assembler(ABC):
     """Puts a stream's events together to the object that the same call without streaming returns."""
 
     def __init__(self) -> None:
-        self.body: JsonObject | None = None
         self.is_complete = False
         """Whether the event that ends a stream of this API has come."""
 
     @abstractmethod
     def add(self, event: JsonObject) -> None:
         """Take in one event. It comes from the provider: any shape may come, and raises nothing."""
+
+    @abstractmethod
+    def _body(self) -> JsonObject:
+        """Return what has come so far."""
+
+    def whole(self) -> JsonObject:
+        """Return what has come so far, its texts joined."""
+        return as_object(_joined(self._body()))
 
 
 class Api(ABC):
@@ -181,6 +216,10 @@ class Api(ABC):
         limits = [body[field] for field in self.limit_fields if body.get(field) is not None]
         return min(limits) if limits else None
 
+    def least_output(self, body: JsonObject) -> int:  # noqa: ARG002 - for APIs that have such a bound
+        """Return the smallest limit on the answer's length that the provider takes."""
+        return _SHORTEST_OUTPUT_TOKENS
+
     def bound_output(self, body: JsonObject, tokens: int) -> None:
         """Lower what the request allows to `tokens`."""
         given = [field for field in self.limit_fields if body.get(field) is not None]
@@ -264,9 +303,3 @@ def as_list(value: object) -> list[Any]:
 def as_count(value: object) -> int:
     """Return a count of tokens, or 0 where the provider sent something else."""
     return value if isinstance(value, int) and value > 0 else 0
-
-
-def append_text(target: JsonObject, field: str, piece: object) -> None:
-    """Append a delta's text to a field."""
-    if isinstance(piece, str):
-        target[field] = f"{target.get(field) or ''}{piece}"

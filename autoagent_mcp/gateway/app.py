@@ -144,7 +144,7 @@ async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         date_header=False,

@@ -18,8 +18,7 @@ from autoagent_mcp.models.trial import Failure, FailureCause
 USUAL_OUTPUT_TOKENS = 4096
 """What a call that sets no limit is taken to answer, while it is under way."""
 
-SHORTEST_OUTPUT_TOKENS = 16
-"""The least that OpenAI's Responses takes as a limit."""
+_SHORTEST_OUTPUT_TOKENS = 16
 
 _BYTES_PER_TOKEN = 4
 _OPAQUE = re.compile(rb'"(?:data:[^"]{1024,}|[A-Za-z0-9+/=]{1024,})"')
@@ -61,8 +60,13 @@ class Budget:
             if not self._reserved or self._fits(wish):
                 break
             await self._freed.wait()
-        left = self._limits.max_tokens - self._tokens - sum(item.prompt + item.completion for item in self._reserved)
-        most = max(left - prompt, SHORTEST_OUTPUT_TOKENS)
+        least = api.least_output(body)
+        others = self._in_flight()
+        left = self._limits.max_tokens - self._tokens - others.prompt - others.completion
+        most = max(left - prompt, _SHORTEST_OUTPUT_TOKENS)
+        if most < least:
+            text = f"this trial has {left} tokens left, too few for the thinking that the request asks for"
+            raise OutOfBudgetError(FailureCause.OUT_OF_BUDGET, text)
         if most < wish.completion:
             api.bound_output(body, most)
         self.calls += 1
@@ -79,17 +83,21 @@ class Budget:
         self._freed = anyio.Event()
 
     def _fits(self, wish: Tokens) -> bool:
-        together = [*self._reserved, wish]
-        tokens = self._tokens + sum(item.prompt + item.completion for item in together)
-        cost = self._cost_usd + sum(self._price(item) or 0.0 for item in together)
+        others = self._in_flight()
+        together = Tokens(others.prompt + wish.prompt, others.completion + wish.completion)
+        tokens = self._tokens + together.prompt + together.completion
+        cost = self._cost_usd + (self._price(together) or 0.0)
         return tokens <= self._limits.max_tokens and cost <= self._limits.max_cost_usd
+
+    def _in_flight(self) -> Tokens:
+        return Tokens(sum(item.prompt for item in self._reserved), sum(item.completion for item in self._reserved))
 
     def _refuse_if_spent(self) -> None:
         limits = self._limits
         if self.calls >= limits.max_turns:
             text = f"this trial has made all of its {limits.max_turns} model calls"
             raise OutOfBudgetError(FailureCause.OUT_OF_TURNS, text)
-        if self._tokens + SHORTEST_OUTPUT_TOKENS > limits.max_tokens:
+        if self._tokens + _SHORTEST_OUTPUT_TOKENS > limits.max_tokens:
             text = f"this trial has used {self._tokens} of its {limits.max_tokens} tokens"
             raise OutOfBudgetError(FailureCause.OUT_OF_BUDGET, text)
         if self._cost_usd >= limits.max_cost_usd:

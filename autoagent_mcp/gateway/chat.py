@@ -189,18 +189,21 @@ class ChatRequest(Asked):
 class _ChatAssembler(Assembler):
     def __init__(self) -> None:
         super().__init__()
+        self._head: JsonObject = {"object": "chat.completion"}
         self._choices: dict[int, JsonObject] = {}
+        self._calls: dict[tuple[int, int], JsonObject] = {}
 
     @override
     def add(self, event: JsonObject) -> None:
-        if self.body is None:
-            kept = {key: event[key] for key in ("id", "created", "model", "service_tier") if key in event}
-            self.body = {**kept, "object": "chat.completion", "choices": []}
-        if event.get("usage"):
-            self.body["usage"] = event["usage"]
+        for field in ("id", "created", "model", "service_tier", "usage"):
+            if event.get(field):
+                self._head[field] = event[field]
         for piece in as_list(event.get("choices")):
             self._add_choice(as_object(piece))
-        self.body["choices"] = [self._choices[index] for index in sorted(self._choices)]
+
+    @override
+    def _body(self) -> JsonObject:
+        return {**self._head, "choices": [self._choices[index] for index in sorted(self._choices)]}
 
     def _add_choice(self, piece: JsonObject) -> None:
         index = as_count(piece.get("index"))
@@ -210,22 +213,20 @@ class _ChatAssembler(Assembler):
         for field in ("content", "refusal", "reasoning_content", "reasoning"):
             append_text(message, field, delta.get(field))
         for call in as_list(delta.get("tool_calls")):
-            _add_tool_call(message.setdefault("tool_calls", []), as_object(call))
+            self._add_tool_call(index, message, as_object(call))
         if piece.get("finish_reason"):
             choice["finish_reason"] = piece["finish_reason"]
             self.is_complete = True
 
-
-def _add_tool_call(calls: list[JsonObject], piece: JsonObject) -> None:
-    index = as_count(piece.get("index"))
-    call = next((known for known in calls if known["index"] == index), None)
-    if call is None:
-        call = as_object({"index": index, "id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-        calls.append(call)
-    call["id"] = piece.get("id") or call["id"]
-    delta = as_object(piece.get("function"))
-    append_text(call["function"], "name", delta.get("name"))
-    append_text(call["function"], "arguments", delta.get("arguments"))
+    def _add_tool_call(self, choice: int, message: JsonObject, piece: JsonObject) -> None:
+        place = choice, as_count(piece.get("index"))
+        if place not in self._calls:
+            self._calls[place] = {"id": "", "type": "function", "function": {}}
+            message.setdefault("tool_calls", []).append(self._calls[place])
+        call, delta = self._calls[place], as_object(piece.get("function"))
+        call["id"] = piece.get("id") or call["id"]
+        append_text(call["function"], "name", delta.get("name"))
+        append_text(call["function"], "arguments", delta.get("arguments"))
 
 
 def openai_error(code: str, message: str, status: int) -> JsonObject:

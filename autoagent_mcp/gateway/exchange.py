@@ -9,7 +9,7 @@ from http import HTTPStatus
 import httpx2
 import pydantic_core
 
-from autoagent_mcp.gateway.api import Api, JsonObject, RefusedError, Tokens, as_object
+from autoagent_mcp.gateway.api import Api, Assembler, JsonObject, RefusedError, Tokens, as_object
 from autoagent_mcp.gateway.door import Reply
 from autoagent_mcp.gateway.prices import Price
 from autoagent_mcp.gateway.session import Session
@@ -33,6 +33,7 @@ class _Answer:
 
     status: int | None = None
     body: JsonObject | None = None
+    assembler: Assembler | None = None
     is_complete: bool = False
     is_refused: bool = False
     """Nothing was generated, so nothing is to be paid: the provider refused the call, or is down."""
@@ -137,16 +138,17 @@ class Exchange:
     async def _pump(self, response: httpx2.Response, reply: Reply) -> str:
         """Pass events on until the stream ends; return the error that the provider itself reported."""
         answer, assembler, is_done = self._answer, self._api.assembler(), False
+        answer.assembler = assembler
         async for sent in httpx2.EventSource(response, _ANSWER_LIMIT_BYTES):
             if sent.data == "[DONE]":
-                is_done = assembler.body is not None
+                is_done = reply.is_streaming
             else:
                 event = _object(sent.data.encode())
                 problem = self._api.problem(event)
                 if not event or (problem and not reply.is_streaming):
                     raise GarbledError(problem or f"an event is no JSON object: {sent.data[:200]!r}")
                 assembler.add(event)
-                answer.body, answer.is_complete = assembler.body, assembler.is_complete
+                answer.is_complete = assembler.is_complete
                 answer.received_bytes += len(sent.data)
                 if answer.received_bytes > _ANSWER_LIMIT_BYTES:
                     raise GarbledError(f"the answer is longer than {_ANSWER_LIMIT_BYTES} bytes")
@@ -168,6 +170,8 @@ class Exchange:
     def _close_books(self) -> None:
         """Settle with the budget and write the response; must not wait, since the call may have been cancelled."""
         answer, session = self._answer, self._session
+        if answer.assembler and answer.received_bytes:
+            answer.body = answer.assembler.whole()
         spent = self._spent()
         usage = Usage(
             model_calls=1,

@@ -21,6 +21,7 @@ from autoagent_mcp.gateway.api import (
     Tokens,
     append_text,
     as_count,
+    as_list,
     as_object,
     text_or_list,
 )
@@ -28,7 +29,8 @@ from autoagent_mcp.gateway.api import (
 
 class _CacheControl(Fields):
     type: Literal["ephemeral"]
-    ttl: str | None = None
+    ttl: Literal["5m"] | None = None
+    """An hour costs more than `Usage` tells apart."""
 
 
 class _Block(Fields):
@@ -177,46 +179,53 @@ _TEXT_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_d
 class _MessagesAssembler(Assembler):
     def __init__(self) -> None:
         super().__init__()
+        self._message: JsonObject = {"type": "message", "role": "assistant"}
+        self._usage: JsonObject = {}
         self._blocks: dict[int, JsonObject] = {}
-        self._inputs: dict[int, JsonObject] = {}
 
     @override
     def add(self, event: JsonObject) -> None:
         kind, index = event.get("type"), as_count(event.get("index"))
         if kind == "message_start":
-            self.body = dict(as_object(event.get("message")))
-        if self.body is None:
-            self.body = {"type": "message", "role": "assistant"}
-        if kind == "content_block_start":
+            self._message = dict(as_object(event.get("message")))
+            self._add_usage(self._message)
+        elif kind == "content_block_start":
             self._blocks[index] = dict(as_object(event.get("content_block")))
         elif kind == "content_block_delta":
-            self._add_delta(index, as_object(event.get("delta")))
-        elif kind == "content_block_stop":
-            self._finish_input(index)
+            self._add_delta(self._blocks.setdefault(index, {}), as_object(event.get("delta")))
         elif kind == "message_delta":
-            self.body.update(as_object(event.get("delta")))
-            reported = {key: value for key, value in as_object(event.get("usage")).items() if value is not None}
-            self.body["usage"] = {**as_object(self.body.get("usage")), **reported}
+            self._message.update(as_object(event.get("delta")))
+            self._add_usage(event)
         elif kind == "message_stop":
             self.is_complete = True
-        self.body["content"] = [self._blocks[number] for number in sorted(self._blocks)]
 
-    def _add_delta(self, index: int, delta: JsonObject) -> None:
-        block = self._blocks.setdefault(index, {})
+    def _add_usage(self, event: JsonObject) -> None:
+        self._usage |= {key: value for key, value in as_object(event.get("usage")).items() if value is not None}
+
+    @staticmethod
+    def _add_delta(block: JsonObject, delta: JsonObject) -> None:
         kind = delta.get("type")
         if kind in _TEXT_DELTAS:
             append_text(block, _TEXT_DELTAS[kind], delta.get(_TEXT_DELTAS[kind]))
         elif kind == "input_json_delta":
-            append_text(self._inputs.setdefault(index, {}), "json", delta.get("partial_json"))
-            block["input"] = self._inputs[index]["json"]
+            append_text(block, "partial_json", delta.get("partial_json"))
         elif kind == "citations_delta":
-            block.setdefault("citations", []).append(delta.get("citation"))
+            block["citations"] = [*as_list(block.get("citations")), delta.get("citation")]
 
-    def _finish_input(self, index: int) -> None:
-        """Replace the text of a tool's input, which is all that is there of one that broke off, by its value."""
-        text = self._inputs.pop(index, {}).get("json")
-        if text is not None:
-            self._blocks[index]["input"] = _value_or_text(text)
+    @override
+    def _body(self) -> JsonObject:
+        blocks = [self._blocks[number] for number in sorted(self._blocks)]
+        return {**self._message, "usage": self._usage, "content": blocks}
+
+    @override
+    def whole(self) -> JsonObject:
+        """Return what has come so far; a tool's input that broke off stays the text that it was sent as."""
+        body = super().whole()
+        for block in body["content"]:
+            text = block.pop("partial_json", None)
+            if text is not None:
+                block["input"] = _value_or_text(text)
+        return body
 
 
 def _value_or_text(text: str) -> object:
@@ -270,6 +279,11 @@ class MessagesApi(Api):
     @override
     def is_answer(self, body: JsonObject) -> bool:
         return body.get("type") == "message" and isinstance(body.get("content"), list)
+
+    @override
+    def least_output(self, body: JsonObject) -> int:
+        """The answer must be longer than the thinking that was asked for."""
+        return max(super().least_output(body), as_count(as_object(body.get("thinking")).get("budget_tokens")) + 1)
 
     @override
     def assembler(self) -> Assembler:

@@ -210,27 +210,26 @@ _ENDS = ("response.completed", "response.incomplete", "response.failed")
 class _ResponsesAssembler(Assembler):
     def __init__(self) -> None:
         super().__init__()
+        self._response: JsonObject = {"object": "response"}
         self._items: dict[int, JsonObject] = {}
 
     @override
     def add(self, event: JsonObject) -> None:
-        kind = event.get("type")
-        whole = as_object(event.get("response"))
+        kind, index, whole = event.get("type"), event.get("output_index"), as_object(event.get("response"))
         if whole:
-            self.body = dict(whole)
+            self._response = whole
             self.is_complete = kind in _ENDS
-        if self.body is None:
-            self.body = {"object": "response", "output": []}
-        if isinstance(event.get("output_index"), int):
-            self._add_to_item(event["output_index"], str(kind), event)
-        if not as_list(self.body.get("output")) and self._items:
-            self.body["output"] = [self._items[index] for index in sorted(self._items)]
+        if isinstance(index, int):
+            self._add_to_item(index, str(kind), event)
+
+    @override
+    def _body(self) -> JsonObject:
+        items = [self._items[index] for index in sorted(self._items)]
+        return {**self._response, "output": as_list(self._response.get("output")) or items}
 
     def _add_to_item(self, index: int, kind: str, event: JsonObject) -> None:
         if kind in ("response.output_item.added", "response.output_item.done"):
             self._items[index] = dict(as_object(event.get("item")))
-            if self.body is not None:
-                self.body["output"] = []
             return
         item = self._items.setdefault(index, {})
         if kind == "response.function_call_arguments.delta":

@@ -47,7 +47,8 @@ class Session:
         return tuple(self._notices)
 
     def notice(self, text: str) -> None:
-        """Note something for people."""
+        """Note something for people; control characters in it, which a harness may have chosen, are taken out."""
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
         if text not in self._notices and len(self._notices) < _NOTICES_LIMIT:
             self._notices.append(text)
 

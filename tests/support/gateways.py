@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 from pydantic import TypeAdapter
 from support.fake_sandbox import FakeSandbox
@@ -108,11 +109,13 @@ async def with_token(token: str, port: int) -> AsyncGenerator[httpx2.AsyncClient
 @asynccontextmanager
 async def trial_on(gateway: Gateway, folder: Path, limits: TrialSettings | None = None) -> AsyncGenerator[Trial]:
     """Open a trial's session."""
-    folder.mkdir(parents=True, exist_ok=True)
+    await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
     files, sandbox = TrialFiles(folder=folder), FakeSandbox()
-    async with gateway.session(files, sandbox, limits or TrialSettings()) as session:
-        async with with_token(session.token, gateway.port) as http:
-            yield Trial(gateway, session, files, sandbox, http)
+    async with (
+        gateway.session(files, sandbox, limits or TrialSettings()) as session,
+        with_token(session.token, gateway.port) as http,
+    ):
+        yield Trial(gateway, session, files, sandbox, http)
 
 
 @asynccontextmanager

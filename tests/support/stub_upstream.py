@@ -72,6 +72,12 @@ class StubUpstream:
 
     def __init__(self) -> None:
         self.url = ""
+        self.released = anyio.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was received and told, and let go of what is held."""
+        self.released.set()
         self.received: list[Received] = []
         self.faults: deque[Fault] = deque()
         """Used up one by one, before answers are given."""
@@ -79,8 +85,9 @@ class StubUpstream:
         """What every request meets once `faults` is empty."""
         self.answer: Callable[[Json], Answer] = lambda _body: Answer(text="Hello.")
         self.arrived = anyio.Event()
-        """Set with each request; make a new one to wait for the next."""
+        """Set with the first request."""
         self.released = anyio.Event()
+        """Set it to let go of what is held."""
         self.cut_off = anyio.Event()
         """Set when a client goes away in the middle of a held stream."""
 

@@ -109,7 +109,7 @@ def _response_items(answer: Answer) -> list[Json]:
         summary = [{"type": "summary_text", "text": answer.reasoning}]
         items.append({"id": f"rs_{answer.number}", "type": "reasoning", "summary": summary})
     if answer.text:
-        part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
+        part: Json = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
         message = {"id": f"msg_{answer.number}", "type": "message", "status": "completed", "role": "assistant"}
         items.append({**message, "content": [part]})
     items += [
@@ -157,7 +157,7 @@ def response(answer: Answer, model: str) -> Json:
 def response_events(answer: Answer, model: str) -> Iterator[Event]:
     """Write a response as events."""
     whole = response(answer, model)
-    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    begun: Json = {**whole, "status": "in_progress", "output": [], "usage": None}
     events: list[Json] = [{"type": "response.created", "response": begun}]
     events.append({"type": "response.in_progress", "response": begun})
     for index, item in enumerate(whole["output"]):
@@ -168,12 +168,15 @@ def response_events(answer: Answer, model: str) -> Iterator[Event]:
 
 
 def _item_events(item: Json) -> list[Json]:
+    empty: Json
     if item["type"] == "reasoning":
-        empty, part = {**item, "summary": []}, item["summary"][0]
+        empty = {**item, "summary": []}
+        part = item["summary"][0]
         name, place = "response.reasoning_summary", {"summary_index": 0}
         inner = _text_events(f"{name}_part", f"{name}_text", place, part)
     elif item["type"] == "message":
-        empty, part = {**item, "status": "in_progress", "content": []}, item["content"][0]
+        empty = {**item, "status": "in_progress", "content": []}
+        part = item["content"][0]
         inner = _text_events("response.content_part", "response.output_text", {"content_index": 0}, part)
     else:
         empty, name = {**item, "status": "in_progress", "arguments": ""}, "response.function_call_arguments"
@@ -187,7 +190,7 @@ def _item_events(item: Json) -> list[Json]:
 
 
 def _text_events(part_name: str, text_name: str, place: Json, part: Json) -> list[Json]:
-    extra = {"logprobs": []} if part["type"] == "output_text" else {}
+    extra: Json = {"logprobs": []} if part["type"] == "output_text" else {}
     deltas = [{"type": f"{text_name}.delta", "delta": piece, **place, **extra} for piece in _halves(part["text"])]
     return [
         {"type": f"{part_name}.added", "part": {**part, "text": ""}, **place},
@@ -230,7 +233,7 @@ def message(answer: Answer, model: str) -> Json:
 def message_events(answer: Answer, model: str) -> Iterator[Event]:
     """Write a message as events."""
     whole = message(answer, model)
-    begun = {**whole, "content": [], "stop_reason": None, "usage": {**whole["usage"], "output_tokens": 1}}
+    begun: Json = {**whole, "content": [], "stop_reason": None, "usage": {**whole["usage"], "output_tokens": 1}}
     yield "message_start", {"type": "message_start", "message": begun}
     yield "ping", {"type": "ping"}
     for index, block in enumerate(whole["content"]):

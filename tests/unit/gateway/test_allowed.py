@@ -24,6 +24,7 @@ CHAT_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prediction": {"type": "content", "content": "x"}}, "field 'prediction'"),
     ({"functions": [{"name": "f"}]}, "field 'functions'"),
     ({"never_heard_of": 1}, "field 'never_heard_of'"),
+    ({"odd\n\x1b[31mname": 1}, "field 'odd"),
     ({"store": True}, "the value of 'store'"),
     ({"n": 2}, "the value of 'n'"),
     ({"tools": [{"type": "web_search"}]}, "type 'web_search' at 'tools[0]'"),
@@ -97,6 +98,7 @@ MESSAGES_REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"mcp_servers": [{"type": "url", "url": "https://x", "name": "x"}]}, "field 'mcp_servers'"),
     ({"speed": "fast"}, "field 'speed'"),
     ({"inference_geo": "eu"}, "field 'inference_geo'"),
+    ({"cache_control": {"type": "ephemeral", "ttl": "1h"}}, "the value of 'cache_control.ttl'"),
     *(
         ({"tools": [{"type": kind, "name": "x"}]}, f"type '{kind}' at 'tools[0]'")
         for kind in (
@@ -132,6 +134,7 @@ async def test_chat_refuses_by_name(stub: StubUpstream, tmp_path: Path) -> None:
         for fields, expected in CHAT_REFUSED:
             assert_refused(await trial.chat(**fields), expected)
         assert (stub.received, trial.requests, trial.session.failure) == ([], [], None)
+        assert "".join(trial.session.notices).isprintable()
         assert trial.session.notices[0] == "Refused: field 'metadata' is not allowed by autoagent-mcp."
 
 
@@ -216,6 +219,7 @@ async def test_effort_and_tier_are_the_providers_default_where_nothing_is_pinned
     async with a_trial(stub, tmp_path) as trial:
         await trial.chat(reasoning_effort="high", service_tier="priority", temperature=0.5)
         await trial.respond(reasoning={"effort": "high"})
+        assert "".join(trial.session.notices).isprintable()
         assert trial.session.notices[0] == (
             "The harness asked for reasoning_effort 'high'; it is not the harness's to choose."
         )

@@ -105,6 +105,18 @@ async def test_an_answers_length_is_bounded_by_what_is_left(stub: StubUpstream, 
     assert 1_900 < stub.bodies[4]["max_tokens"] < 2_000
 
 
+async def test_thinking_that_does_not_fit_any_more_is_out_of_budget(stub: StubUpstream, tmp_path: Path) -> None:
+    async with a_trial(stub, tmp_path, ANTHROPIC, TrialSettings(max_tokens=3_000)) as trial:
+        thinking = {"type": "enabled", "budget_tokens": 2_900}
+        fits = await trial.message(max_tokens=64_000, thinking=thinking)
+        late = await trial.message(max_tokens=64_000, thinking=thinking)
+        assert (fits.status_code, late.status_code) == (200, 400)
+        assert trial.session.failure is not None
+        assert trial.session.failure.cause is FailureCause.OUT_OF_BUDGET
+        assert trial.session.failure.detail.startswith("this trial has 2880 tokens left")
+    assert 2_900 < stub.bodies[0]["max_tokens"] < 3_000
+
+
 async def test_a_call_that_sets_no_length_is_left_alone_while_there_is_plenty(
     stub: StubUpstream, tmp_path: Path
 ) -> None:
