@@ -107,6 +107,10 @@ class Repo:
         """
         return await self._in_thread(lambda: self._snapshot(f"{REFS}/experiments/{number}", editable, message))
 
+    async def candidate(self, number: int) -> str:
+        """Return the commit of an experiment's candidate, in its newest version."""
+        return await self._in_thread(lambda: self._git.text("rev-parse", "--verify", f"{REFS}/experiments/{number}"))
+
     async def prepare_keep(self, candidate: str, message: str) -> str:
         """Make, but do not move to, the commit that has HEAD's files with the editable ones of `candidate`.
 
@@ -117,6 +121,10 @@ class Repo:
     async def kept(self) -> str | None:
         """Return the commit whose keep was last carried out to its end."""
         return await self._in_thread(lambda: self._git.try_text("rev-parse", "--verify", "--quiet", _INCUMBENT))
+
+    async def mark_kept(self, commit: str) -> None:
+        """Note that the keep of `commit` is done; `keep` does so itself."""
+        await self._in_thread(lambda: self._git.run("update-ref", _INCUMBENT, commit))
 
     async def can_keep(self, commit: str) -> bool:
         """Tell whether the current branch is at `commit`, past it, or just before it."""
@@ -152,11 +160,11 @@ class Repo:
         found = await self._in_thread(lambda: self._git.try_text("show", f"{_LEDGER}:{_LEDGER_FILE}"))
         return found.splitlines()[-1] if found else None
 
-    async def clear_locks(self, since: float) -> None:
-        """Remove lock files that a killed git of ours left: all under refs/autoagent, others if made after `since`.
+    async def clear_locks(self, since: float | None) -> None:
+        """Remove lock files that a killed git of ours left under refs/autoagent.
 
-        Only for the one server that holds the workspace's lock, when it starts; `since` is the time in seconds since
-        the epoch at which the interrupted keep began.
+        Only for the one server that holds the workspace's lock, when it starts. Where a keep was interrupted, `since`
+        is when it began, in seconds since the epoch: locks of index, HEAD and branch that are younger are its own.
         """
         await self._in_thread(lambda: self._clear_locks(since))
 
@@ -314,10 +322,12 @@ class Repo:
         blobs = self._blobs([f"{commit}:{_LEDGER_FILE}" for commit in commits])
         return [line for blob in blobs for line in blob.decode().splitlines()]
 
-    def _clear_locks(self, since: float) -> None:
-        branch = self._git.try_text("symbolic-ref", "--quiet", "HEAD") or "HEAD"
+    def _clear_locks(self, since: float | None) -> None:
         for path in (self._folder / REFS).rglob("*.lock"):
             path.unlink(missing_ok=True)
+        if since is None:
+            return
+        branch = self._git.try_text("symbolic-ref", "--quiet", "HEAD") or "HEAD"
         for name in ("index.lock", "HEAD.lock", f"{branch}.lock"):
             path = self._folder / name
             if path.exists() and path.stat().st_mtime >= since:

@@ -85,7 +85,7 @@ class Door:
         settings = config_file.load(self._workspace.folder)
         async with (
             open_bench(self._workspace, settings) as bench,
-            open_lab(self._workspace, settings, bench) as lab,
+            open_lab(bench) as lab,
         ):
             yield lab
 

@@ -1,0 +1,147 @@
+"""What the ledger's entries add up to: experiments, runs, the incumbent, the tasks' histories.
+
+It is kept in memory and grows with each entry, so that an answer takes the same time whatever the ledger's length.
+Pure: the same entries give the same book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from autoagent_mcp.experiment.decision import crash_of
+from autoagent_mcp.ledger import Entry
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.experiment import Began, Decided, Decision, Experiment, Measured
+from autoagent_mcp.models.run import Run, RunKind, RunState, Score
+
+BEGAN = "began"
+MEASURED = "measured"
+DECIDED = "decided"
+
+
+class RunRecord(Frozen):
+    """A run that ended, without its trials."""
+
+    run: Run
+    experiment: int
+    score: Score
+    crash: str
+    """See `decision.crash_of`."""
+    seq: int
+    """The ledger entry that has the trials."""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether every trial of it measured something."""
+        return self.run.state is RunState.COMPLETE and not self.score.unmeasured
+
+
+class Totals(Frozen):
+    """A task's trials in all runs."""
+
+    passed: int = 0
+    attempts: int = 0
+    cost_usd: float | None = 0.0
+    duration_sec: float = 0.0
+
+
+class Book:
+    """The ledger, read."""
+
+    def __init__(self) -> None:
+        self.experiments: list[Experiment] = []
+        self.runs: dict[str, RunRecord] = {}
+        self.totals: dict[str, Totals] = {}
+        self.last_decided: Experiment | None = None
+        self.kept = 0
+        """How many experiments were kept, the baseline among them."""
+        self._incumbent: int | None = None
+        self._by_identity: dict[str, int] = {}
+        self._by_tree: dict[str, int] = {}
+        self._suite_runs: dict[tuple[int, str], str] = {}
+
+    @property
+    def incumbent(self) -> Experiment | None:
+        """The harness kept last; None before the baseline is measured."""
+        return None if self._incumbent is None else self.experiments[self._incumbent]
+
+    def by_identity(self, identity: str) -> Experiment | None:
+        """Find the experiment whose candidate does the same."""
+        found = self._by_identity.get(identity)
+        return None if found is None else self.experiments[found]
+
+    def by_tree(self, tree: str) -> Experiment | None:
+        """Find the experiment of a candidate's tree."""
+        found = self._by_tree.get(tree)
+        return None if found is None else self.experiments[found]
+
+    def run_of(self, experiment: int, fingerprint: str) -> RunRecord | None:
+        """Return an experiment's last run of a suite, or of the tasks of a spot check, by its fingerprint."""
+        found = self._suite_runs.get((experiment, fingerprint))
+        return None if found is None else self.runs[found]
+
+    def apply(self, entry: Entry) -> None:
+        """Take in the next entry."""
+        if entry.kind == BEGAN:
+            self._begin(Began.model_validate(entry.body), entry)
+        elif entry.kind == MEASURED:
+            self._measure(Measured.model_validate(entry.body), entry)
+        elif entry.kind == DECIDED:
+            self._decide(Decided.model_validate(entry.body), entry)
+
+    def _begin(self, began: Began, entry: Entry) -> None:
+        self.experiments.append(
+            Experiment(
+                n=began.n,
+                description=began.description,
+                candidate=began.candidate,
+                parent=began.parent,
+                base_commit=began.base_commit,
+                started_at=entry.at,
+            )
+        )
+        self._by_identity[began.candidate.identity] = began.n
+        self._by_tree[began.candidate.tree] = began.n
+
+    def _measure(self, measured: Measured, entry: Entry) -> None:
+        run, old = measured.run, self.runs.get(measured.run.id)
+        record = RunRecord(
+            run=run.model_copy(update={"trials": ()}),
+            experiment=measured.experiment,
+            score=measured.score,
+            crash=crash_of(run),
+            seq=entry.seq,
+        )
+        self.runs[run.id] = record
+        self._suite_runs[measured.experiment, run.suite.fingerprint] = run.id
+        if old is not None:
+            self._count(old.score, -1)
+        self._count(measured.score, 1)
+        experiment = self.experiments[measured.experiment]
+        changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
+        if run.kind is RunKind.SUITE and record.is_measured:
+            changes["score"] = measured.score
+        self._update(experiment, changes)
+
+    def _decide(self, decided: Decided, entry: Entry) -> None:
+        experiment = self.experiments[decided.experiment]
+        changes = decided.model_dump(exclude={"experiment"}) | {"decided_at": entry.at}
+        self._update(experiment, changes)
+        self.last_decided = self.experiments[decided.experiment]
+        self.kept += (decided.decision is Decision.KEEP) - (experiment.decision is Decision.KEEP)
+        if decided.decision is Decision.KEEP:
+            self._incumbent = decided.experiment
+
+    def _update(self, experiment: Experiment, changes: Mapping[str, object]) -> None:
+        self.experiments[experiment.n] = experiment.model_copy(update=changes)
+
+    def _count(self, score: Score, sign: int) -> None:
+        for task in score.tasks:
+            old = self.totals.get(task.task, Totals())
+            known = old.cost_usd is not None and task.cost_usd is not None
+            self.totals[task.task] = Totals(
+                passed=old.passed + sign * task.passed,
+                attempts=old.attempts + sign * (task.attempts - task.unmeasured),
+                cost_usd=(old.cost_usd or 0.0) + sign * (task.cost_usd or 0.0) if known else None,
+                duration_sec=old.duration_sec + sign * task.duration_sec,
+            )

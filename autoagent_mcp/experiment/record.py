@@ -1,0 +1,132 @@
+"""The ledger, its copy in git, what is read out of it and results.tsv, kept together."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import anyio
+
+from autoagent_mcp._io import write_whole
+from autoagent_mcp.experiment import results
+from autoagent_mcp.experiment.book import BEGAN, Book
+from autoagent_mcp.harness import boundary
+from autoagent_mcp.ledger import Ledger
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.experiment import Began, Candidate, Experiment
+from autoagent_mcp.repo import Editable, Repo
+from autoagent_mcp.workspace import Workspace
+
+_log = logging.getLogger(__name__)
+_disk = anyio.CapacityLimiter(1)
+
+
+class Record:
+    """What happened in a workspace; `book` is what it adds up to."""
+
+    def __init__(self, workspace: Workspace, repo: Repo, ledger: Ledger) -> None:
+        self._workspace = workspace
+        self.repo = repo
+        self.ledger = ledger
+        self._published = 0
+        self._read = 0
+        self._order = anyio.Lock()
+        self.book = Book()
+
+    async def load(self) -> None:
+        """Make database, git and results.tsv agree, whichever was lost or fell behind in a crash, and read them.
+
+        Raises:
+            LedgerError: They contradict each other: something was changed from outside.
+        """
+        await self._reconcile()
+        await self.catch_up()
+        await self._publish()
+
+    async def catch_up(self) -> None:
+        """Read what was appended since, by this server or another."""
+        if not self.ledger.writable:
+            await self.ledger.refresh()
+        async with self._order:
+            for entry in await self.ledger.entries(self._read):
+                self.book.apply(entry)
+                self._read = entry.seq + 1
+
+    async def append(self, kind: str, body: Frozen) -> None:
+        """Append an entry; it is on disk in the database before anything else happens.
+
+        Raises:
+            LedgerError: Nothing was appended.
+            RepoError: It was appended, but its copy in git could not be made; the next append makes up for it.
+        """
+        with anyio.CancelScope(shield=True):
+            await self.ledger.append(kind, body)
+            await self.catch_up()
+            await self._publish()
+
+    async def begin(self, editable: Editable, description: str) -> Experiment:
+        """Put a new candidate into safety in git and enter its experiment.
+
+        Raises:
+            RepoError: The snapshot could not be made; nothing was entered.
+            LedgerError: It could not be entered; the snapshot stays.
+        """
+        number = len(self.book.experiments)
+        with anyio.CancelScope(shield=True):
+            snapshot = await self.repo.snapshot(number, editable, description)
+            incumbent = self.book.incumbent
+            began = Began(
+                n=number,
+                description=description,
+                candidate=Candidate(
+                    tree=snapshot.tree,
+                    commit=snapshot.commit,
+                    identity=boundary.identity(editable.files),
+                    complexity=boundary.complexity(editable.files),
+                ),
+                parent=incumbent.candidate.tree if incumbent else None,
+                base_commit=await self.repo.head(),
+            )
+            await self.append(BEGAN, began)
+        return self.book.experiments[number]
+
+    async def _reconcile(self) -> None:
+        last = await self.repo.last_ledger_line()
+        if last is not None:
+            published, sha256 = _place(last)
+            is_known = published <= self.ledger.length
+            if not is_known or (await self.ledger.entry(published - 1)).sha256 != sha256:
+                await self.ledger.rebuild(await self.repo.read_ledger())
+            self._published = published
+        await self.ledger.check_seal()
+
+    async def _publish(self) -> None:
+        async with self._order:
+            lines = await self.ledger.lines(self._published)
+            if lines:
+                await self.repo.append_ledger(lines)
+                self._published += len(lines)
+            await self.ledger.seal()
+        await self._write_results()
+
+    async def _write_results(self) -> None:
+        """Write results.tsv; it is for people, so that what hinders it is no reason to stop."""
+        if not self.book.experiments:
+            return
+        text = results.table(self.book)
+        try:
+            await anyio.to_thread.run_sync(
+                lambda: write_whole(self._workspace.results, text, mode=0o644, scratch=self._workspace.state),
+                limiter=_disk,
+            )
+        except OSError as error:
+            _log.warning("results.tsv cannot be written: %s", error)
+
+
+def _place(line: str) -> tuple[int, str]:
+    """How many entries there are up to this line, and its hash; none where it cannot be read, so that all are read."""
+    try:
+        value = json.loads(line)
+        return int(value["seq"]) + 1, str(value["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return 1, ""

@@ -1,0 +1,61 @@
+"""results.tsv: the ledger for people, in AutoAgent's columns. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from autoagent_mcp.experiment.book import Book
+from autoagent_mcp.models.experiment import Decision, Experiment
+
+COLUMNS = ("commit", "avg_score", "passed", "task_scores", "cost_usd", "status", "description")
+
+
+def table(book: Book) -> str:
+    """Return the whole file: a row for each experiment that was measured on the suite, crashed or was decided.
+
+    `passed` is passed/trials, `task_scores` a JSON object of each task's mean reward, `status` keep, discard or crash;
+    a candidate that is not decided yet is a discard whose description says so.
+    """
+    rows = [_row(book, one) for one in book.experiments if one.score or one.decision or _crashed(book, one)]
+    return "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
+
+
+def _row(book: Book, experiment: Experiment) -> tuple[str, ...]:
+    score = experiment.score
+    rewards = {task.task: _rounded(task.avg_reward) for task in score.tasks} if score else {}
+    return (
+        (experiment.kept_commit or experiment.candidate.commit)[:7],
+        "" if score is None or score.avg_score is None else f"{score.avg_score:.4f}",
+        f"{score.passed}/{score.trials}" if score else "",
+        json.dumps(rewards) if score else "",
+        _cost(book, experiment),
+        _status(book, experiment),
+        _description(experiment),
+    )
+
+
+def _status(book: Book, experiment: Experiment) -> str:
+    if experiment.decision is Decision.KEEP:
+        return "keep"
+    return "crash" if experiment.decision is Decision.CRASH or _crashed(book, experiment) else "discard"
+
+
+def _description(experiment: Experiment) -> str:
+    state = {None: "not decided", Decision.KEEP: ""}.get(experiment.decision, experiment.reason)
+    text = f"{experiment.description} ({state})" if state else experiment.description
+    return " ".join(text.split())
+
+
+def _cost(book: Book, experiment: Experiment) -> str:
+    """What all its runs cost together."""
+    costs = [book.runs[run].score.usage.cost_usd for run in experiment.runs]
+    known = [cost for cost in costs if cost is not None]
+    return f"{sum(known):.4f}" if len(known) == len(costs) else "unknown"
+
+
+def _crashed(book: Book, experiment: Experiment) -> bool:
+    return bool(experiment.runs) and bool(book.runs[experiment.runs[-1]].crash)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,224 @@
+"""Runs in the background, one at a time: started, waited for, cancelled, entered in the ledger when they end.
+
+A run belongs to the lab and not to the call that started it: a client that goes away changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from autoagent_mcp.errors import AutoagentError, BusyError, UnknownNameError
+from autoagent_mcp.experiment.book import DECIDED, MEASURED
+from autoagent_mcp.experiment.record import Record
+from autoagent_mcp.models.experiment import Decided, Decision, Measured
+from autoagent_mcp.models.run import Progress, Run, RunKind, RunState
+from autoagent_mcp.models.task import Task
+from autoagent_mcp.run import run as run_room
+from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.run import Report, RunRequest
+from autoagent_mcp.run.score import score
+
+_POLL_SEC = 0.5
+"""How often a server that only reads looks whether the other one's run has ended."""
+_RUN_ID = re.compile(r"\d{4,9}")
+_log = logging.getLogger(__name__)
+_disk = anyio.CapacityLimiter(4)
+
+
+class Measure(Protocol):
+    """Measures a candidate; `run.run.measure` does."""
+
+    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
+        """Return the run, whatever came of it."""
+        ...
+
+
+@dataclass
+class _Active:
+    run: Run
+    experiment: int
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    done: anyio.Event = field(default_factory=anyio.Event)
+    progress: Progress | None = None
+
+    def report(self, progress: Progress) -> None:
+        self.progress = progress
+
+
+class Runs:
+    """The runs of a workspace."""
+
+    def __init__(self, bench: Bench, record: Record, measure: Measure, group: TaskGroup) -> None:
+        self._bench = bench
+        self._record = record
+        self._measure = measure
+        self._group = group
+        self._active: _Active | None = None
+
+    @property
+    def active(self) -> Run | None:
+        """The run that goes on in this server, as it was started."""
+        return self._active.run if self._active else None
+
+    def check_idle(self) -> None:
+        """See that a run can be started. Raises: BusyError: another one goes on."""
+        if self._active is not None:
+            run_id = self._active.run.id
+            raise BusyError(
+                f"Run {run_id} still goes on, and there is one run at a time.",
+                f'Call wait_run(run="{run_id}") or cancel_run(run="{run_id}") first.',
+            )
+
+    def start(self, request: RunRequest, experiment: int) -> Run:
+        """Start measuring; of a run that was begun before only the missing trials are run.
+
+        Raises:
+            BusyError: Another run goes on.
+        """
+        self.check_idle()
+        run = Run(
+            id=request.id,
+            kind=request.kind,
+            description=request.description,
+            candidate=request.candidate,
+            suite=request.suite,
+            state=RunState.RUNNING,
+            started_at=datetime.now(timezone.utc),
+            notices=request.notices,
+        )
+        self._active = _Active(run=run, experiment=experiment)
+        self._group.start_soon(self._go, self._active, request)
+        return run
+
+    async def run(self, run_id: str) -> Run:
+        """Return a run as it stands; while it goes on, with the trials that ended so far.
+
+        Raises:
+            UnknownNameError: There is no such run.
+        """
+        if self._active is not None and self._active.run.id == run_id:
+            return await self._on_disk(run_id) or self._active.run
+        if not self._record.ledger.writable:
+            found = await self._on_disk(run_id)
+            if found is not None:
+                return found
+        if run_id in self._record.book.runs:
+            entry = await self._record.ledger.entry(self._record.book.runs[run_id].seq)
+            return Measured.model_validate(entry.body).run
+        found = await self._on_disk(run_id)
+        if found is None:
+            raise UnknownNameError("run", run_id, self._ids())
+        return found
+
+    async def wait(self, run_id: str, wait_sec: float) -> Run:
+        """Wait until a run has ended, at most `wait_sec`, and return it as it stands.
+
+        Raises:
+            UnknownNameError: There is no such run.
+        """
+        run = await self.run(run_id)
+        with anyio.move_on_after(wait_sec):
+            if self._active is not None and self._active.run.id == run_id:
+                await self._active.done.wait()
+            while not self._record.ledger.writable and run.state is RunState.RUNNING:
+                await anyio.sleep(_POLL_SEC)
+                run = await self.run(run_id)
+        return await self.run(run_id)
+
+    async def cancel(self, run_id: str) -> Run:
+        """Stop a run and return it; one that has ended stays as it is.
+
+        Raises:
+            UnknownNameError: There is no such run.
+            LedgerError: It is another server's.
+        """
+        run = await self.run(run_id)
+        if run.state is RunState.RUNNING:
+            self._record.ledger.check_writable()
+        if self._active is not None and self._active.run.id == run_id:
+            self._active.scope.cancel()
+            await self._active.done.wait()
+        return await self.run(run_id)
+
+    def progress(self, run_id: str) -> Progress | None:
+        """Say how far a run of this server is; None where it does not go on."""
+        return self._active.progress if self._active is not None and self._active.run.id == run_id else None
+
+    def next_id(self) -> str:
+        """Return the id for a new run."""
+        return f"{max((int(one) for one in self._ids()), default=0) + 1:04d}"
+
+    async def take_up(self, tasks: dict[str, Task]) -> None:
+        """Enter in the ledger what ended without being entered, and mark what a killed server left as interrupted."""
+        workspace = self._bench.workspace
+        for run_id in self._ids():
+            record = self._record.book.runs.get(run_id)
+            if record is not None and record.is_measured:
+                continue
+            run = await anyio.to_thread.run_sync(run_room.interrupt, workspace, run_id, tasks, limiter=_disk)
+            experiment = self._record.book.by_tree(run.candidate) if run else None
+            is_new = record is None or (run is not None and run.finished_at != record.run.finished_at)
+            if run is not None and experiment is not None and is_new:
+                await self._record.append(MEASURED, Measured(experiment=experiment.n, run=run, score=score(run.trials)))
+        await self._crown()
+
+    async def _go(self, active: _Active, request: RunRequest) -> None:
+        run: Run | None = None
+        try:
+            with active.scope:
+                run = await self._measure(request, self._bench, active.report)
+        except Exception as error:  # noqa: BLE001 - the border of a background task: a bug ends this run alone
+            _log.exception("Run %s", request.id)
+            reason = str(error) if isinstance(error, (AutoagentError, OSError)) else "See .autoagent/server.log."
+            run = active.run.model_copy(update={"state": RunState.FAILED, "error": f"The run broke off. {reason}"})
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end(active, run)
+
+    async def _end(self, active: _Active, run: Run | None) -> None:
+        try:
+            run = run or await self._on_disk(active.run.id) or active.run
+            if run.state is RunState.RUNNING:
+                run = run.model_copy(update={"state": RunState.CANCELLED})
+            if run.finished_at is None:
+                run = run.model_copy(update={"finished_at": datetime.now(timezone.utc)})
+            entry = Measured(experiment=active.experiment, run=run, score=score(run.trials))
+            await self._record.append(MEASURED, entry)
+            await self._crown()
+        except AutoagentError:
+            _log.exception("Run %s ended, but could not be entered in the ledger", active.run.id)
+        finally:
+            self._active = None
+            active.done.set()
+
+    async def _crown(self) -> None:
+        """Keep the baseline: the first suite run whose every trial measured something."""
+        book = self._record.book
+        if book.incumbent is not None:
+            return
+        for record in book.runs.values():
+            if record.run.kind is RunKind.SUITE and record.is_measured:
+                commit = book.experiments[record.experiment].base_commit
+                decided = Decided(
+                    experiment=record.experiment, decision=Decision.KEEP, reason="The baseline.", kept_commit=commit
+                )
+                await self._record.append(DECIDED, decided)
+                await self._record.repo.mark_kept(commit)
+                return
+
+    async def _on_disk(self, run_id: str) -> Run | None:
+        if not _RUN_ID.fullmatch(run_id):
+            return None
+        return await anyio.to_thread.run_sync(run_room.load, self._bench.workspace, run_id, limiter=_disk)
+
+    def _ids(self) -> list[str]:
+        folder = self._bench.workspace.runs
+        on_disk = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+        return sorted({*self._record.book.runs, *(one for one in on_disk if _RUN_ID.fullmatch(one))})
