@@ -130,6 +130,7 @@ def _become_command(fields: Iterator[bytes], stdio: tuple[int, int, int], proces
         for target, descriptor in enumerate(stdio):
             os.dup2(descriptor, target)
         os.setsid()
+        kernel.ask_for_turns_of(0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)

@@ -29,6 +29,7 @@ else:
     from _socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 
 _GRACE_SEC = 1.0
+_TURN_NANOSECONDS = 100_000
 _TASK_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10)
 """Docker's default ones, as far as they mean something where there is one uid: chown, dac_override, fowner, fsetid,
 kill, setgid, setuid, net_bind_service."""
@@ -49,6 +50,7 @@ def main() -> None:
     prepare.prepare(role, workdir, python)
     allowed = _TASK_CAPABILITIES if role == "task" else _HARNESS_CAPABILITIES
     kernel.keep_capabilities((*allowed, kernel.CAP_SYS_PTRACE), for_programs=allowed)
+    kernel.ask_for_turns_of(_TURN_NANOSECONDS)
     kernel.become_undumpable()
     Supervisor(memory_mb * 1024 * 1024, processes, output_limit).serve()
 
@@ -219,7 +221,7 @@ class Supervisor:
     def _kill_all(self, reason: bytes) -> None:
         """Kill everything but process 1, and see it gone."""
         while True:
-            tree.kill(-1)
+            tree.signal_all(signal.SIGKILL)
             try:
                 for pid in tree.reap():
                     self._forget(pid, reason)
@@ -239,14 +241,11 @@ class Supervisor:
 
     def _kill_commands(self) -> None:
         """Kill what commands started; their keepers stay and tell the server."""
-        for _ in range(50):
-            commands = [pid for pid in tree.processes() if pid != 1 and pid not in self._keepers]
-            if not commands:
-                return
-            for pid in commands:
+        tree.signal_all(signal.SIGSTOP)
+        for pid in tree.processes():
+            if pid != 1 and pid not in self._keepers:
                 tree.kill(pid)
-            time.sleep(0.001)
-        self._kill_all(b"was killed, as the sandbox was out of memory")
+        tree.signal_all(signal.SIGCONT)
 
 
 def _get(channel: socket, source: str) -> None:

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-_STUBBORN_AFTER_SEC = 0.5
+_MANY = 100
+"""More entries than /proc has by itself, about 60, and what commands commonly start."""
 _PAUSE_SEC = 0.002
 
 
-def processes() -> dict[int, tuple[int, int]]:
-    """Return every process that can be seen: its id, its parent's and its group's."""
-    found: dict[int, tuple[int, int]] = {}
+def processes() -> dict[int, int]:
+    """Return every process that can be seen: its id and its parent's."""
+    found: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
-                    fields = file.read(1024).rpartition(b")")[2].split()
+                    found[int(name)] = int(file.read(1024).rpartition(b")")[2].split()[1])
             except OSError:  # ended meanwhile
                 continue
-            found[int(name)] = (int(fields[1]), int(fields[2]))
     return found
 
 
@@ -51,43 +51,54 @@ def reap() -> dict[int, int]:
 def kill_descendants() -> dict[int, int]:
     """Kill everything below this process, a subreaper, until nothing is left; return the children's statuses.
 
-    A descendant's process group holds only descendants, as every command has a session of its own, and the kernel kills
-    a group at once: what forks quickly does not get away. What still does (a new group for every fork) goes down with
-    everything in the sandbox but process 1.
+    Where the first pass does not end them, or there are many, everything is stopped first: what is stopped does not
+    fork, and leaves this process the time to look (each session has the same share of the processors).
     """
     ended: dict[int, int] = {}
-    stubborn_at = time.monotonic() + _STUBBORN_AFTER_SEC
-    while True:
-        try:
-            ended |= reap()
-        except ChildProcessError:
-            return ended
-        if time.monotonic() > stubborn_at:
-            kill(-1)
-        for pid, group in _below(os.getpid()):
-            kill(pid)
-            if group not in {0, os.getpgrp()}:
-                kill(-group)
-        time.sleep(_PAUSE_SEC)
+    is_frozen = False
+    freezes = len(os.listdir("/proc")) > _MANY
+    try:
+        while True:
+            try:
+                ended |= reap()
+            except ChildProcessError:
+                return ended
+            if freezes:
+                signal_all(signal.SIGSTOP)
+                is_frozen = True
+            for pid in _below(os.getpid()):
+                kill(pid)
+            freezes = True
+            time.sleep(_PAUSE_SEC)
+    finally:
+        if is_frozen:
+            signal_all(signal.SIGCONT)
 
 
-def _below(root: int) -> list[tuple[int, int]]:
-    found = processes()
+def _below(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
-    for pid, (parent, _group) in found.items():
+    for pid, parent in processes().items():
         children.setdefault(parent, []).append(pid)
-    below: list[tuple[int, int]] = []
+    below: list[int] = []
     ahead = list(children.get(root, ()))
     while ahead:
         pid = ahead.pop()
-        below.append((pid, found[pid][1]))
+        below.append(pid)
         ahead += children.get(pid, ())
     return below
 
 
 def kill(pid: int) -> None:
-    """SIGKILL a process, a group (negative), or all but process 1 and the caller (-1)."""
+    """SIGKILL a process that may have ended."""
     try:
         os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def signal_all(number: int) -> None:
+    """Send a signal to all but process 1 and the caller, at once: nothing forks meanwhile (kill(2), pid -1)."""
+    try:
+        os.kill(-1, number)
     except ProcessLookupError:
         pass

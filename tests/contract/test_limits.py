@@ -1,0 +1,112 @@
+"""Limits for the sandbox as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autoagent_mcp.sandbox.base import Backend, Limits, Sandbox, SandboxSpec
+
+MB = 1_000_000
+HOLD = "import time; x = b'x' * {bytes}; print('held', flush=True); time.sleep(1000)"
+GREEDY = {
+    "one process": "python3 -c 'x = bytearray(400_000_000); print(len(x))'",
+    "many processes": "for i in 1 2 3 4 5 6 7 8; do python3 -c 'x = b\"x\" * 60_000_000; import time; time.sleep(1000)' & done; wait",
+    "shared between processes": "python3 -c 'import mmap; m = mmap.mmap(-1, 400_000_000); m.write(bytes(400_000_000)); print(1)'",
+    "files in memory": "head -c 150000000 /dev/zero > /tmp/a; python3 -c 'x = b\"x\" * 150_000_000; print(1)'",
+    "files without a name": "python3 -c 'import os; f = os.memfd_create(\"x\"); [os.write(f, bytes(1 << 20)) for _ in range(400)]; print(1)'",
+    "files in /dev/shm": "head -c 60000000 /dev/zero > /dev/shm/a; python3 -c 'x = b\"x\" * 190_000_000; print(1)'",
+    "many empty files": "python3 -c 'import os; [os.close(os.open(f\"/tmp/{i}\", os.O_CREAT)) for i in range(300_000)]; print(1)'",
+}
+
+
+@pytest.mark.parametrize("how", GREEDY)
+async def test_past_the_memory_limit_commands_are_killed_and_the_next_one_works(
+    backend: Backend, spec: SandboxSpec, how: str
+) -> None:
+    limits = Limits(memory_mb=200, storage_mb=180)
+    async with backend.start(spec.model_copy(update={"limits": limits})) as sandbox:
+        result = await sandbox.exec(GREEDY[how], timeout_sec=30)
+        assert result.return_code == 137, result
+        assert "200 MB of memory" in result.stderr
+        assert result.stdout == ""
+        await sandbox.exec("rm -rf /tmp/* /dev/shm/*")
+        assert (await sandbox.exec("echo alive")).stdout == "alive\n"
+
+
+async def test_within_the_memory_limit_nothing_is_killed(backend: Backend, spec: SandboxSpec) -> None:
+    async with backend.start(spec.model_copy(update={"limits": Limits(memory_mb=300)})) as sandbox:
+        # The same 150 MB in eight processes, shared after a fork.
+        code = "import os, time; x = b'x' * 150_000_000; [os.fork() for _ in range(3)]; time.sleep(0.6); print(len(x))"
+        result = await sandbox.exec(f'python3 -c "{code}"; sleep 0.6')
+    assert result.stdout == "150000000\n" * 8
+    assert result.stderr == ""
+
+
+async def test_memory_is_limited_also_for_what_a_command_left_running(backend: Backend, spec: SandboxSpec) -> None:
+    async with backend.start(spec.model_copy(update={"limits": Limits(memory_mb=200)})) as sandbox:
+        await sandbox.exec(f'python3 -c "{HOLD.format(bytes=150 * MB)}" > /tmp/out & until [ -s /tmp/out ]; do sleep 0.01; done')
+        result = await sandbox.exec(f'python3 -c "{HOLD.format(bytes=150 * MB)}"', timeout_sec=30)
+        assert result.return_code == 137
+        assert (await sandbox.exec("pgrep -c python3")).stdout == "0\n"
+
+
+async def test_files_are_limited_wherever_they_lie(backend: Backend, spec: SandboxSpec) -> None:
+    async with backend.start(spec.model_copy(update={"limits": Limits(storage_mb=20)})) as sandbox:
+        for folder in ("/tmp", "/root", "/usr/local/bin", "/usr/bin", "/etc", "/var/log", "/new"):  # noqa: S108
+            await sandbox.exec(f"mkdir -p {folder}")
+            result = await sandbox.exec(f"head -c 30000000 /dev/zero > {folder}/big")
+            assert "No space left" in result.stderr, folder
+            await sandbox.exec(f"mv {folder}/big /keep 2> /dev/null; rm -f {folder}/big; truncate -s 9000000 /keep")
+        result = await sandbox.exec("head -c 12000000 /dev/zero > /tmp/a; head -c 12000000 /dev/zero > /usr/local/bin/b")
+        assert "No space left" in result.stderr
+
+
+async def test_nothing_can_be_written_elsewhere(sandbox: Sandbox) -> None:
+    result = await sandbox.exec("for f in /dev /proc /proc/sys/kernel; do echo x > $f/new && echo $f; done")
+    assert result.stdout == ""
+
+
+async def test_processes_are_limited_together(backend: Backend, spec: SandboxSpec) -> None:
+    async with backend.start(spec.model_copy(update={"limits": Limits(processes=50)})) as sandbox:
+        await sandbox.exec("for i in $(seq 30); do sleep 1000 & done 2> /dev/null")
+        result = await sandbox.exec("for i in $(seq 30); do sleep 1000 & done", timeout_sec=5)
+        assert "Resource temporarily unavailable" in result.stderr
+        assert 30 < int((await _count(sandbox)).strip()) <= 50
+
+
+async def _count(sandbox: Sandbox) -> str:
+    await sandbox.put(_pack({"count.py": b"import os; print(sum(n.isdigit() for n in os.listdir('/proc')))"}), "/tmp")  # noqa: S108
+    await sandbox.exec("pkill -o sleep; pkill -o sleep; pkill -o sleep; pkill -o sleep")
+    return (await sandbox.exec("exec python3 /tmp/count.py")).stdout
+
+
+async def test_one_sandboxs_processes_do_not_count_for_another(backend: Backend, spec: SandboxSpec) -> None:
+    limited = spec.model_copy(update={"limits": Limits(processes=40)})
+    async with backend.start(limited) as first, backend.start(limited) as second:
+        await first.exec("for i in $(seq 100); do sleep 1000 & done 2> /dev/null")
+        result = await second.exec("for i in $(seq 20); do sleep 0.01 & done; wait; echo all")
+    assert result.stdout == "all\n"
+    assert result.stderr == ""
+
+
+async def test_limits_cannot_be_raised_from_inside(backend: Backend, spec: SandboxSpec) -> None:
+    async with backend.start(spec.model_copy(update={"limits": Limits(processes=50)})) as sandbox:
+        result = await sandbox.exec("ulimit -u 1000 || ulimit -Hu 1000; ulimit -u")
+        assert result.stdout == "50\n"
+        assert (await sandbox.exec("unshare --user --map-root-user true")).return_code != 0
+        assert (await sandbox.exec("mount -t tmpfs none /mnt")).return_code != 0
+        assert (await sandbox.exec("mount -o remount,size=1G /")).return_code != 0
+
+
+def _pack(files: dict[str, bytes]) -> bytes:
+    from autoagent_mcp.sandbox import archive
+
+    return archive.pack_files(files)
+
+
+def test_this_file_is_about_a_machine_with_enough_memory() -> None:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    assert available > 1_500_000

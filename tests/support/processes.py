@@ -1,0 +1,36 @@
+"""Looking at this machine's processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+_PATIENCE_SEC = 10.0
+
+
+def with_argument(word: str) -> list[int]:
+    """Return every process on this machine that has `word` in its command line, but for ended ones."""
+    found: list[int] = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                arguments = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if word.encode() in arguments:
+                found.append(int(folder.name))
+    return found
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: It was not so within ten seconds.
+    """
+    with anyio.fail_after(_PATIENCE_SEC):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.005)
