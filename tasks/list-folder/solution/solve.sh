@@ -1,3 +1,3 @@
 #!/bin/bash
 set -e
-ls photos > list.txt
+ls letters > list.txt

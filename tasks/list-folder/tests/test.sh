@@ -1,7 +1,7 @@
 #!/bin/bash
-# Passes when /app/list.txt names the files of photos, one a line, in any order, with or without the folder's name.
+# Passes when /app/list.txt names the files of letters, one a line, in any order, with or without the folder's name.
 out=/app/list.txt
-names() { sed -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e 's|^\(\./\)\{0,1\}photos/||' "$1" | grep . | LC_ALL=C sort; }
+names() { sed -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e 's|^\(\./\)\{0,1\}letters/||' "$1" | grep . | LC_ALL=C sort; }
 
 if [ -f "$out" ] && [ "$(realpath "$out")" = "$out" ] && [ "$(names "$out")" = "$(names /tests/expected.txt)" ]; then
   echo 1
