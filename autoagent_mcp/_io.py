@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes | str, *, mode: int | None = None, scratch: Path | None = None) -> None:
+def write_whole(
+    path: Path, data: bytes | str, *, mode: int | None = None, scratch: Path | None = None, is_durable: bool = True
+) -> None:
     """Write a file so that a reader, also one after a crash, sees all of it or what was there before.
 
     Args:
@@ -16,6 +18,7 @@ def write_whole(path: Path, data: bytes | str, *, mode: int | None = None, scrat
         data: Its content; text is written as UTF-8.
         mode: Its permissions; the owner's alone where not given.
         scratch: A folder on the same filesystem for the unfinished file, where it may not lie beside `path`.
+        is_durable: Whether it must be on the disk on return (some milliseconds); no need where it can be made again.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written; nothing is left behind.
@@ -28,12 +31,14 @@ def write_whole(path: Path, data: bytes | str, *, mode: int | None = None, scrat
             file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if is_durable:
+        _sync_folder(path.parent)
 
 
 def append_line(path: Path, line: str) -> None:

@@ -29,6 +29,7 @@ from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
 from autoagent_mcp.run.trial import Plan, attempt, broken, trial_id
 from autoagent_mcp.run.trial import interrupt as interrupt_trial
 from autoagent_mcp.sandbox.base import Backend
+from autoagent_mcp.task import resolve_env
 from autoagent_mcp.workspace import Workspace
 
 FAILED_SUFFIX = ".failed"
@@ -63,7 +64,7 @@ def build_suite(
     The fingerprint covers all that makes two runs comparable: the tasks' content, the attempts, the model with its
     pins, the backend, the limits and what counts as a pass.
     """
-    refusals = {task.name: backend.refusals(task) for task in tasks}
+    refusals = {task.name: (*backend.refusals(task), *_unresolved(task)) for task in tasks}
     able = tuple(task for task in tasks if not refusals[task.name])
     notices = {notice for task in able for notice in backend.notices(task)}
     out = [*excluded, *(Excluded(task=name, reasons=why) for name, why in refusals.items() if why)]
@@ -82,6 +83,15 @@ def build_suite(
         excluded=tuple(sorted(out, key=lambda one: one.task)),
         notices=tuple(sorted(notices)),
     )
+
+
+def _unresolved(task: Task) -> tuple[str, ...]:
+    try:
+        resolve_env(task.config.environment.env)
+        resolve_env(task.config.verifier.env)
+    except TaskError as error:
+        return (error.problem,)
+    return ()
 
 
 async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Protocol
 
+import anyio
+
 from autoagent_mcp.config import TrialSettings
 from autoagent_mcp.gateway.app import Gateway
 from autoagent_mcp.gateway.session import Session
@@ -57,7 +59,8 @@ class Oracle:
 
     async def solve(self, task: Task, sandbox: Sandbox, files: TrialFiles) -> Outcome:
         """Run solution/solve.sh; as under Harbor its exit status does not matter, only what the verifier finds."""
-        await sandbox.put(archive.pack(task.folder / "solution"), str(SOLUTION_FOLDER))
+        solution = await anyio.to_thread.run_sync(archive.pack, task.folder / "solution")
+        await sandbox.put(solution, str(SOLUTION_FOLDER))
         env = {"DEBIAN_FRONTEND": "noninteractive", **resolve_env(task.config.solution.env)}
         command = "chmod +x /solution/solve.sh; (/solution/solve.sh) > /logs/agent/oracle.txt 2>&1"
         result = await sandbox.exec(command, env=env, timeout_sec=task.config.agent.timeout_sec)

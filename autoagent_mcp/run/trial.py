@@ -101,7 +101,7 @@ def write_trace(plan: Plan) -> bytes:
     """Build a trial's trace from what was recorded, write it and return it."""
     built = trace.build(plan.files, task=plan.task.name, instruction=plan.task.instruction, model=plan.model)
     data = json.dumps(built, ensure_ascii=False).encode()
-    write_whole(plan.files.trajectory, data)
+    write_whole(plan.files.trajectory, data, is_durable=False)
     return data
 
 
@@ -119,6 +119,7 @@ class _Line:
         self._outcome = Outcome()
         self._complaints: tuple[str, ...] = ()
         self._verification: Verification | None = None
+        self._trace: bytes | None = None
         self.started = False
         self.failure: Failure | None = Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log.")
 
@@ -162,7 +163,9 @@ class _Line:
         return found.failure is None
 
     async def _write_trace(self) -> bytes:
-        return await anyio.to_thread.run_sync(write_trace, self._plan, limiter=_disk)
+        if self._trace is None:
+            self._trace = await anyio.to_thread.run_sync(write_trace, self._plan, limiter=_disk)
+        return self._trace
 
     async def finish(self) -> Trial:
         """Write the trace and the trial, also when cancelled."""
