@@ -41,7 +41,9 @@ done
 command -p rm -rf /logs/verifier /tests /logs/agent/trajectory.json /logs/reward.txt
 command -p mkdir -m 755 /logs/verifier /tests
 """
-_RUN = "command -p chmod +x /tests/test.sh; (/tests/test.sh) > /logs/verifier/test-stdout.txt 2>&1"
+_RUN = """[ -x /tests/test.sh ] || command -p chmod +x /tests/test.sh
+exec /tests/test.sh > /logs/verifier/test-stdout.txt 2>&1
+"""
 
 
 class Verification(Frozen):

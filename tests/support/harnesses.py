@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import textwrap
 import threading
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.harness import process
 from autoagent_mcp.harness.process import HarnessEnd, HarnessProcess
+from autoagent_mcp.sandbox.base import Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
 
 
@@ -45,6 +47,11 @@ class StubGateway(ThreadingHTTPServer):
         with self.commands:
             assert self.commands.wait_for(lambda: self.said().count(command) >= times, timeout_sec), self.said()
 
+    def wait_for_path(self, path: str, timeout_sec: float = 20) -> None:
+        """Wait until the harness asked for a path."""
+        with self.commands:
+            assert self.commands.wait_for(lambda: path in [call[0] for call in self.calls], timeout_sec), self.calls
+
     def said(self) -> list[str]:
         """Return every command, in order."""
         return [body["command"] for path, _, body in self.calls if path == "/environment/exec"]
@@ -58,6 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: StubGateway
 
     def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+        if self.path == "/stall":
+            self.server.note(self.path, "", None)
+            self.server.release.wait(60)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         asked = json.loads(body) if body.startswith(b"{") else body
         self.server.note(self.path.partition("?")[0], self.headers.get("Authorization", ""), asked)
@@ -135,10 +145,33 @@ def agent(body: str, *, top: str = "") -> dict[str, bytes]:
     return {"agent.py": (code + textwrap.indent(textwrap.dedent(body), "    ")).encode()}
 
 
+class KeptSandboxes(BubblewrapBackend):
+    """Keeps the sandboxes that are live, so that a test can break one."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__("tests", cache)
+        self.live: list[Sandbox] = []
+        self.is_refusing = False
+
+    @asynccontextmanager
+    async def start(self, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
+        """Start one, or refuse."""
+        if self.is_refusing:
+            raise SandboxError("No more sandboxes.", "Stop the test.")
+        async with super().start(spec) as sandbox:
+            self.live.append(sandbox)
+            try:
+                yield sandbox
+            finally:
+                self.live.remove(sandbox)
+
+
 @asynccontextmanager
-async def trials(files: Mapping[str, bytes], folder: Path) -> AsyncGenerator[Trials]:
+async def trials(
+    files: Mapping[str, bytes], folder: Path, backend: BubblewrapBackend | None = None
+) -> AsyncGenerator[Trials]:
     """Start a harness in a real sandbox."""
-    backend = BubblewrapBackend("tests", folder / "cache")
+    backend = backend or BubblewrapBackend("tests", folder / "cache")
     with stub_gateway() as gateway:
         async with process.start(backend, files, name="harness", gateway_port=gateway.port) as harness:
             yield Trials(harness, gateway, folder)

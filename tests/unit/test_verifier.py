@@ -108,6 +108,19 @@ async def test_without_a_trace_none_is_shown(place: Place) -> None:
     assert found.reward == 1.0
 
 
+@pytest.mark.parametrize(
+    "script", ["echo 1 > /logs/verifier/reward.txt\n", "#!/bin/sh\necho 1 > /logs/verifier/reward.txt\n"]
+)
+async def test_a_script_runs_with_and_without_a_first_line_that_names_its_shell(place: Place, script: str) -> None:
+    assert (await place.after("true", script)).reward == 1.0
+
+
+async def test_a_script_that_cannot_run_says_why(place: Place) -> None:
+    found = await place.after("true", "#!/no/such/shell\n")
+    assert cause(found) is FailureCause.REWARD_MISSING
+    assert "no such" in place.left("test-stdout.txt").lower()
+
+
 async def test_tests_past_their_time_are_their_own_cause_and_count_nothing(place: Place) -> None:
     script = "#!/bin/bash\necho 1 > /logs/verifier/reward.txt\necho begun\nsleep 1000\n"
     found = await place.after("true", script, "[verifier]\ntimeout_sec = 0.5\n")
@@ -158,6 +171,8 @@ CHEATS = {
 async def test_a_reward_that_the_agent_left_is_gone(place: Place, agent: str) -> None:
     found = await place.after(agent, SILENT)
     assert (found.reward, cause(found)) == (None, FailureCause.REWARD_MISSING)
+    assert found.failure is not None
+    assert "tests/test.sh ended with 0" in found.failure.detail
 
 
 async def test_tests_that_the_agent_planted_are_gone(place: Place) -> None:
@@ -172,14 +187,15 @@ async def test_tests_that_the_agent_planted_are_gone(place: Place) -> None:
     [
         "mkdir -p /logs/agent; echo forged > /logs/agent/trajectory.json",
         "mkdir -p /logs/agent/trajectory.json/deep",
-        "mkdir -p /logs/agent; ln -s /app/elsewhere /logs/agent/trajectory.json",
-        "rm -rf /logs/agent; mkdir -p /logs /app/evil; ln -s /app/evil /logs/agent",
+        "mkdir -p /logs/agent; ln -s /evil/elsewhere /logs/agent/trajectory.json",
+        "rm -rf /logs/agent; mkdir -p /logs; ln -s /evil /logs/agent",
+        "rm -rf /logs; mkdir -p /evil/agent; ln -s /evil /logs",
     ],
-    ids=["file", "folder", "link", "folder-link"],
+    ids=["file", "folder", "link", "agent-link", "logs-link"],
 )
 async def test_a_trace_that_the_agent_forged_is_replaced(place: Place, agent: str) -> None:
-    script = "#!/bin/bash\ncat /logs/agent/trajectory.json; ls -A /app; echo 1 > /logs/verifier/reward.txt\n"
-    await place.after(f"{agent}; rm -f /app/answer.txt; rmdir /app/evil || true", script)
+    script = "#!/bin/bash\ncat /logs/agent/trajectory.json; find /evil -type f; echo 1 > /logs/verifier/reward.txt\n"
+    await place.after(f"mkdir /evil; {agent}", script)
     assert place.left("test-stdout.txt") == '{"steps": []}'
 
 
@@ -205,8 +221,7 @@ async def test_logs_beyond_the_limit_do_not_cost_the_reward(place: Place) -> Non
 
 async def test_a_working_folder_that_is_gone_gives_no_reward_and_no_lost_sandbox(place: Place) -> None:
     found = await place.after("cd /; rm -rf /app")
-    assert found.reward in (None, 0.0)
-    assert cause(found) in (None, FailureCause.REWARD_MISSING)
+    assert (found.reward, cause(found)) == (None, FailureCause.REWARD_MISSING)
 
 
 async def test_a_full_disk_gives_no_reward_and_no_lost_sandbox(place: Place) -> None:
@@ -280,6 +295,12 @@ def test_each_unusable_reward_has_its_own_cause(tmp_path: Path, name: str, data:
     assert (found.reward, cause(found)) == (None, expected)
     assert found.failure is not None
     assert 0 < len(found.failure.detail) < 300
+
+
+def test_a_link_on_disk_is_no_reward(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("1", encoding="utf-8")
+    (tmp_path / "reward.txt").symlink_to("elsewhere")
+    assert cause(read_reward(tmp_path)) is FailureCause.REWARD_MISSING
 
 
 def test_a_bad_reward_json_is_not_saved_by_a_good_reward_txt(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from autoagent_mcp.harness.inside.frames import PORT
 WORKSPACE = "/harness/workspace"
 """Where agent.py and .agent/ lie."""
 _DETAIL_LIMIT = 2000
-_TMPFS_OPTIONS = "mode=1777,size=64m,nr_inodes=16k"
+_TMPFS_OPTIONS = "mode=1777,size=32m,nr_inodes=16k"
 _PROCESSES = 256
 _DATA_BYTES = 2 << 30
 _FILES = 1024
@@ -44,7 +44,7 @@ def warm(command: socket.socket, output: int, *, imports: bool) -> NoReturn:
     """
     _keep_only(command.fileno(), output)
     try:
-        _enter(hides_proc=False)
+        _enter(is_trial=False)
     except OSError as error:
         command.send(json.dumps({"refused": str(error)}).encode())
         os._exit(1)
@@ -128,7 +128,7 @@ def _trial(channel: int, output: int) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _keep_only(channel, output)
         host = socket.socket(fileno=channel)
-        _enter(hides_proc=True)
+        _enter(is_trial=True)
         host.send(b"R")
         order = _receive(host)
         kernel.be_undumpable()
@@ -194,24 +194,24 @@ def _keep_only(kept: int, output: int) -> None:
     os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _enter(*, hides_proc: bool) -> None:
+def _enter(*, is_trial: bool) -> None:
     """Enter namespaces of its own; returns in the first process of the new pid namespace, without any rights."""
     os.setsid()
+    kernel.leave_session_keyring()
     kernel.enter_namespaces(kernel.NEW_PID | kernel.NEW_MOUNTS | kernel.NEW_NET | kernel.NEW_IPC)
     if os.fork():
         os._exit(0)
     os.setsid()
-    # The kernel's memory killer takes a trial before the host.
-    Path("/proc/self/oom_score_adj").write_text("800" if hides_proc else "400", encoding="ascii")
+    Path("/proc/self/oom_score_adj").write_text("1000" if is_trial else "900", encoding="ascii")
     _make_read_only()
     for folder in ("/tmp", "/dev/shm"):
-        if Path(folder).is_dir():
-            kernel.mount("tmpfs", folder, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, _TMPFS_OPTIONS)
-    if hides_proc:
+        kernel.mount("tmpfs", folder, "tmpfs", kernel.NO_SUID | kernel.NO_DEV, _TMPFS_OPTIONS)
+    if is_trial:
+        kernel.forbid_user_namespaces()
         flags = kernel.READ_ONLY | kernel.NO_SUID | kernel.NO_DEV | kernel.NO_EXEC
         kernel.mount("tmpfs", "/proc", "tmpfs", flags, "size=4k,mode=555")
     kernel.drop_all_capabilities()
-    _set_limits(is_trial=hides_proc)
+    _set_limits(is_trial=is_trial)
 
 
 def _make_read_only() -> None:

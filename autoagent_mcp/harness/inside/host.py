@@ -18,6 +18,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from autoagent_mcp.harness.inside import child, inspection, kernel
@@ -257,6 +258,13 @@ def main() -> NoReturn:
     os.dup2(2, 1)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Rights over the children's namespaces, which are made below these; also over the way back from their networks.
-    kernel.enter_namespaces(kernel.NEW_NET)
+    try:
+        # Rights over the children's namespaces, which are made below these; also over the way back from their networks.
+        kernel.enter_namespaces(kernel.NEW_NET)
+        # The kernel's memory killer takes a trial (1000) first, then the process that forks (900).
+        Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
+    except OSError as error:
+        words = json.dumps({"refused": str(error)}).encode()
+        os.write(sink, HEADER.pack(READY, 0, 0, len(words)) + words)
+        sys.exit(1)
     Host(source, sink).run()

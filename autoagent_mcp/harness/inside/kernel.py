@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import os
 import socket
@@ -19,6 +18,8 @@ _SET_DUMPABLE, _DROP_FROM_BOUNDING_SET, _NO_NEW_PRIVILEGES = 4, 24, 38
 """PR_* of prctl.h."""
 _CAPABILITY_VERSION_3 = 0x20080522
 _IS_UP = 1
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+"""keyctl(2) has no function in the C library."""
 _UID = 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,8 +49,20 @@ def enter_namespaces(others: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{_UID} {gid} 1", encoding="ascii")
 
 
+def forbid_user_namespaces() -> None:
+    """Let nobody below make namespaces: in one of its own it could mount file systems whose size nobody counts."""
+    Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
+
+
+def leave_session_keyring() -> None:
+    """Have a new, empty session keyring: keyrings(7) are no namespace, and this one would be the server's own."""
+    call, join = _KEYCTL.get(os.uname().machine), 1
+    if call is not None:  # where the kernel has no keyrings, or hides them, there is nothing to leave
+        _libc.syscall(call, join, None)
+
+
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
-    """Call mount(2)."""
+    """Mount a file system, or change how one is mounted (mount(2))."""
     _call("mount", source.encode(), target.encode(), kind.encode() if kind else None, flags, options.encode())
 
 
@@ -90,8 +103,3 @@ def _bring_loopback_up(sock: socket.socket) -> None:
     request = struct.pack("16sH14x", b"lo", 0)
     _, flags = struct.unpack("16sH14x", fcntl.ioctl(sock, get_flags, request))
     fcntl.ioctl(sock, set_flags, struct.pack("16sH14x", b"lo", flags | _IS_UP))
-
-
-def is_refusal(error: OSError) -> bool:
-    """Say whether the kernel forbids namespaces, rather than that they failed."""
-    return error.errno in {errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EINVAL, errno.ENOSYS}
