@@ -19,7 +19,7 @@ import anyio
 
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.config import Config
-from autoagent_mcp.errors import AutoagentError, HarnessError
+from autoagent_mcp.errors import AutoagentError, HarnessError, TaskError
 from autoagent_mcp.harness import process
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
