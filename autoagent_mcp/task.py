@@ -46,8 +46,7 @@ def load(folder: Path) -> Task:
 def load_all(tasks_dir: Path) -> tuple[tuple[Task, ...], tuple[Excluded, ...]]:
     """Read every task folder right below `tasks_dir`, sorted by name; one that cannot be used is told and not raised.
 
-    Hidden folders, `__pycache__` and files are no tasks. A task whose `env` asks for a variable that the server's own
-    environment does not have is excluded, too.
+    Hidden folders, `__pycache__` and files are no tasks.
 
     Raises:
         TaskError: There is no such folder.
@@ -62,13 +61,9 @@ def load_all(tasks_dir: Path) -> tuple[tuple[Task, ...], tuple[Excluded, ...]]:
         if folder.name.startswith(".") or folder.name == "__pycache__" or folder.is_file():
             continue
         try:
-            task = load(folder)
-            resolve_env(task.config.environment.env)
-            resolve_env(task.config.verifier.env)
+            tasks.append(load(folder))
         except TaskError as error:
             excluded.append(Excluded(task=folder.name, reasons=(str(error),)))
-        else:
-            tasks.append(task)
     return tuple(tasks), tuple(excluded)
 
 
