@@ -4,8 +4,13 @@
 out=/srv/node/status.txt
 text() { sed -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' "$1" | sed '/./,$!d'; }
 
-if [ -f "$out" ] && [ "$(realpath "$out")" = "$out" ] && [ "$(text "$out")" = "$(text /tests/expected.txt)" ]; then
-  echo 1
+reward=0
+if [ ! -f "$out" ] || [ "$(realpath "$out")" != "$out" ]; then
+  echo "there is no file $out"
+elif [ "$(text "$out")" = "$(text /tests/expected.txt)" ]; then
+  reward=1
 else
-  echo 0
-fi > /logs/verifier/reward.txt
+  echo "$out does not hold the word maintenance and nothing else; it begins with:"
+  head -c 300 "$out"
+fi
+echo "$reward" > /logs/verifier/reward.txt
