@@ -177,6 +177,11 @@ class Lab:
         async with self._change():
             return await self._decisions.revert(lesson)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this server is the one that may start runs and decide."""
+        return self._is_settled
+
     def experiments(self) -> Sequence[Experiment]:
         """All experiments, oldest first."""
         return self._record.book.experiments
@@ -229,7 +234,7 @@ class Lab:
                 tasks=len(self._tasks),
                 model=f"{config.model.provider}/{config.model.name}",
                 backend=self._bench.backend.name,
-                notices=(*self._record.ledger.notices, *self._suite.notices),
+                notices=(*self._notices(), *self._suite.notices),
             )
         )
 
@@ -336,6 +341,10 @@ class Lab:
         if record is None:
             return standing, "Call run_suite, or revert_change if the spot check was bad."
         return standing, await self.next_step(record.run)
+
+    def _notices(self) -> list[str]:
+        ledger = self._record.ledger
+        return [*ledger.notices, *([] if ledger.writable else ["Another server works here; this one only reads."])]
 
     def _history(self, task: Task) -> TaskHistory:
         totals = self._record.book.totals.get(task.name, Totals())

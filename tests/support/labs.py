@@ -1,0 +1,134 @@
+"""A lab whose measuring is a fake: which tasks a harness passes stands in its prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import anyio
+from support.workspaces import ANSWER_TASK, ROOT, make_workspace
+
+from autoagent_mcp import config as config_file
+from autoagent_mcp._io import write_whole
+from autoagent_mcp.experiment.lab import Lab, open_lab
+from autoagent_mcp.models.run import Progress, Run, RunState
+from autoagent_mcp.models.trial import Failure, FailureCause, Trial, Usage
+from autoagent_mcp.run.bench import Bench, open_bench
+from autoagent_mcp.run.run import Report, RunRequest, load
+from autoagent_mcp.workspace import Workspace
+
+TASKS = ("apple", "banana", "cherry", "damson")
+_PROMPT = re.compile(r'SYSTEM_PROMPT = "[^"]*"')
+
+
+def agent_py(*solves: str, extra: str = "") -> str:
+    """Return the shipped agent.py with a prompt that names the tasks it passes, and more code where wanted."""
+    shipped = (ROOT / "agent.py").read_text(encoding="utf-8")
+    return _PROMPT.sub(f'SYSTEM_PROMPT = "solves: {" ".join(solves)}"{extra}', shipped)
+
+
+def make_lab_workspace(folder: Path, *solves: str) -> Workspace:
+    """Make a committed workspace with four tasks whose harness passes some of them."""
+    return make_workspace(folder, agent=agent_py(*solves), tasks=dict.fromkeys(TASKS, ANSWER_TASK))
+
+
+class FakeMeasure:
+    """Measures as `run.run.measure` does, with its files on disk, but looks into the prompt instead of trying.
+
+    A prompt that names `crashes`, `unimportable` or `lost` makes every trial crash, the run fail, or a trial measure
+    nothing (the first time).
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[RunRequest] = []
+        self.started = anyio.Event()
+        self.gate = anyio.Event()
+        self.gate.set()
+
+    def hold(self) -> None:
+        """Let the next run go on without end, until `gate` is set."""
+        self.gate = anyio.Event()
+        self.started = anyio.Event()
+
+    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
+        """Measure."""
+        self.requests.append(request)
+        before = load(bench.workspace, request.id)
+        words = re.findall(r"\w+", _PROMPT.findall(request.files["agent.py"].decode())[0])
+        run = self._write(request, bench, RunState.RUNNING, ())
+        report(Progress(run=run.id, done=0, total=len(request.tasks), passed=0, cost_usd=0.0))
+        self.started.set()
+        try:
+            await self.gate.wait()
+        except anyio.get_cancelled_exc_class():
+            self._write(request, bench, RunState.CANCELLED, ())
+            raise
+        if "unimportable" in words:
+            return self._write(request, bench, RunState.FAILED, (), error="agent.py raised ImportError on line 1.")
+        is_lost = "lost" in words and before is None
+        trials = tuple(
+            _trial(task.name, number, words, is_lost=is_lost)
+            for task in request.tasks
+            for number in range(1, request.suite.attempts + 1)
+        )
+        return self._write(request, bench, RunState.COMPLETE, trials)
+
+    def _write(
+        self, request: RunRequest, bench: Bench, state: RunState, trials: tuple[Trial, ...], *, error: str = ""
+    ) -> Run:
+        run = Run(
+            id=request.id,
+            kind=request.kind,
+            description=request.description,
+            candidate=request.candidate,
+            suite=request.suite,
+            state=state,
+            started_at=datetime.now(timezone.utc),
+            finished_at=None if state is RunState.RUNNING else datetime.now(timezone.utc),
+            trials=trials,
+            error=error,
+            is_harness_broken=bool(error),
+        )
+        folder = bench.workspace.run(run.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        for trial in trials:
+            (folder / trial.id).mkdir(exist_ok=True)
+            write_whole(folder / trial.id / "trial.json", trial.model_dump_json())
+        write_whole(folder / "run.json", run.model_dump_json(exclude={"trials"}))
+        return run
+
+
+def _trial(task: str, number: int, words: list[str], *, is_lost: bool) -> Trial:
+    failure = Failure(cause=FailureCause.HARNESS_CRASHED) if "crashes" in words else None
+    if is_lost and task == TASKS[0]:
+        failure = Failure(cause=FailureCause.SANDBOX_LOST)
+    passed = failure is None and task in words
+    return Trial(
+        id=f"{task}__{number}",
+        task=task,
+        attempt=number,
+        reward=None if failure and failure.cause is FailureCause.SANDBOX_LOST else float(passed),
+        passed=passed,
+        failure=failure,
+        usage=Usage(model_calls=2, prompt_tokens=100, completion_tokens=10, cost_usd=0.25),
+        started_at=datetime.now(timezone.utc),
+        duration_sec=2.0,
+    )
+
+
+@asynccontextmanager
+async def opened(workspace: Workspace, fake: FakeMeasure | None = None) -> AsyncGenerator[Lab]:
+    """Open a lab on the workspace's own settings."""
+    settings = config_file.load(workspace.folder)
+    async with open_bench(workspace, settings) as bench, open_lab(bench, measuring=fake or FakeMeasure()) as lab:
+        yield lab
+
+
+async def measured(lab: Lab, description: str = "Try something") -> Run:
+    """Run the suite to its end."""
+    run = await lab.start_suite(description)
+    with anyio.fail_after(20):
+        return await lab.wait(run.id, 20)
