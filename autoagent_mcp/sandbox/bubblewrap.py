@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -99,16 +99,17 @@ class BubblewrapBackend:
         """See `base.Backend.start`."""
         control, theirs = socket.socketpair()
         control.setblocking(False)  # noqa: FBT003 - the stdlib's
+        sandbox = BubblewrapSandbox(spec, control)
         process: subprocess.Popen[bytes] | None = None
         try:
             process = await self._launch(spec, theirs)
             await _ready(spec, control, process)
-            sandbox = BubblewrapSandbox(spec, control)
             for layer in spec.image.layers:
-                await sandbox.put(await anyio.Path(layer).read_bytes(), "/")
+                await sandbox.put(await anyio.to_thread.run_sync(layer.read_bytes, limiter=self._files), "/")
             yield sandbox
         finally:
             control.close()
+            sandbox.close()
             if process is not None:
                 with anyio.CancelScope(shield=True):
                     await _end(spec, process)
@@ -137,7 +138,8 @@ async def _ready(spec: SandboxSpec, control: socket.socket, process: subprocess.
     said = b""
     with anyio.move_on_after(_START_SEC):
         await anyio.wait_readable(control)
-        said = control.recv(16)
+        with suppress(ConnectionError):
+            said = control.recv(16)
     if said != b"ready":
         complaint = (_said(process) or "bubblewrap said nothing").splitlines()[-1][:500]
         raise SandboxError(f"Sandbox {spec.name} could not be started: {complaint}.", _START_HINT)

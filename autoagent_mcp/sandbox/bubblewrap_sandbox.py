@@ -47,6 +47,7 @@ class BubblewrapSandbox:
         self._control = control
         self._env = {"PATH": PATH, "HOME": _HOMES[spec.role], "LANG": "C.UTF-8", **spec.image.env, **spec.env}
         self._workdir = str(spec.workdir or spec.image.workdir)
+        self._spawned: list[BubblewrapProcess] = []
 
     async def exec(
         self,
@@ -89,6 +90,7 @@ class BubblewrapSandbox:
             for descriptor in (theirs_in, theirs_out, theirs_err):
                 os.close(descriptor)
         process = BubblewrapProcess(channel, PipeWriter(ours_in), PipeReader(ours_out), PipeReader(ours_err))
+        self._spawned = [each for each in self._spawned if not each.is_closed] + [process]
         try:
             await channel.send(frames.pack_request(self._process(argv, cwd, env)))
         except OSError as error:
@@ -123,6 +125,11 @@ class BubblewrapSandbox:
             raise self._lost("its processes cannot be killed") from error
         finally:
             channel.close()
+
+    def close(self) -> None:
+        """Let go of the processes that were spawned: the sandbox has ended, and they with it."""
+        for process in self._spawned:
+            process.close()
 
     def _process(self, argv: tuple[str, ...], cwd: str | None, env: Mapping[str, str] | None) -> list[bytes]:
         variables = [f"{key}={value}" for key, value in {**self._env, **(env or {})}.items()]
@@ -243,6 +250,11 @@ class BubblewrapProcess:
             with anyio.move_on_after(_KILL_SEC):
                 await self.wait()
             self.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing of it is held any more."""
+        return self._channel.is_closed and all(pipe.is_closed for pipe in self._pipes)
 
     def close(self) -> None:
         """Let go of it; its keeper then kills it, and process 1 what the keeper does not."""

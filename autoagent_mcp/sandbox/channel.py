@@ -62,6 +62,11 @@ class Channel:
         del self._buffer[:size]
         return data
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this end was closed."""
+        return self._socket.fileno() < 0
+
     def close(self) -> None:
         """Close; whoever serves the request on the other side stops."""
         if self._socket.fileno() >= 0:

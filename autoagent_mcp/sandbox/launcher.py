@@ -15,6 +15,7 @@ import ctypes
 import itertools
 import os
 import queue
+import resource
 import subprocess
 import threading
 from concurrent.futures import Future
@@ -105,7 +106,12 @@ class Launcher(threading.Thread):
 
 @cache
 def launcher() -> Launcher:
-    """Return the one thread of this process."""
+    """Return the one thread of this process.
+
+    Hundreds of sandboxes need more files than the 1024 that a process may have open by default.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     thread = Launcher()
     thread.start()
     return thread

@@ -1,38 +1,25 @@
-"""Pipes to a process, as anyio's streams."""
+"""Pipes to a process inside, as anyio's streams."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 
-class PipeReader(ByteReceiveStream):
-    """The reading end of a pipe."""
+class Pipe:
+    """One end of a pipe."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
 
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return what is there.
-
-        Raises:
-            anyio.EndOfStream: The other end was closed.
-            anyio.ClosedResourceError: This end was closed.
-        """
-        while True:
-            if self._descriptor < 0:
-                raise anyio.ClosedResourceError
-            try:
-                data = os.read(self._descriptor, max_bytes)
-            except BlockingIOError:
-                await anyio.wait_readable(self._descriptor)
-                continue
-            if not data:
-                raise anyio.EndOfStream
-            return data
+    @property
+    def is_closed(self) -> bool:
+        """Whether this end was closed."""
+        return self._descriptor < 0
 
     def close(self) -> None:
         """Close at once."""
@@ -46,23 +33,41 @@ class PipeReader(ByteReceiveStream):
         self.close()
 
 
-class PipeWriter(ByteSendStream):
-    """The writing end of a pipe."""
+class PipeReader(Pipe, ByteReceiveStream):
+    """The reading end."""
 
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self._descriptor = descriptor
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Return what is there.
+
+        Raises:
+            anyio.EndOfStream: The other end was closed, or the sandbox has ended.
+        """
+        while not self.is_closed:
+            try:
+                data = os.read(self._descriptor, max_bytes)
+            except BlockingIOError:
+                with suppress(anyio.ClosedResourceError):
+                    await anyio.wait_readable(self._descriptor)
+                continue
+            if data:
+                return data
+            break
+        raise anyio.EndOfStream
+
+
+class PipeWriter(Pipe, ByteSendStream):
+    """The writing end."""
 
     async def send(self, item: bytes) -> None:
         """Write all of it.
 
         Raises:
             anyio.BrokenResourceError: Nobody reads any more.
-            anyio.ClosedResourceError: This end was closed.
+            anyio.ClosedResourceError: This end was closed, or the sandbox has ended.
         """
         view = memoryview(item)
         while view:
-            if self._descriptor < 0:
+            if self.is_closed:
                 raise anyio.ClosedResourceError
             try:
                 view = view[os.write(self._descriptor, view) :]
@@ -70,14 +75,3 @@ class PipeWriter(ByteSendStream):
                 await anyio.wait_writable(self._descriptor)
             except BrokenPipeError:
                 raise anyio.BrokenResourceError from None
-
-    def close(self) -> None:
-        """Close at once."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            anyio.notify_closing(descriptor)
-            os.close(descriptor)
-
-    async def aclose(self) -> None:
-        """Close."""
-        self.close()

@@ -10,6 +10,7 @@ import pytest
 from support.processes import until, with_argument
 
 from autoagent_mcp.errors import SandboxError
+from autoagent_mcp.sandbox import archive
 from autoagent_mcp.sandbox.base import Backend, Sandbox, SandboxSpec
 
 
@@ -53,7 +54,9 @@ async def test_a_fork_bomb_past_its_time_is_dead(sandbox: Sandbox, mark: str) ->
 
 
 async def test_a_fork_bomb_of_sessions_past_its_time_is_dead(sandbox: Sandbox, mark: str) -> None:
-    code = f"import os, sys\n# {mark}\nwhile True:\n    try:\n        os.fork() or os.setsid()\n    except OSError: pass"
+    code = (
+        f"import os, sys\n# {mark}\nwhile True:\n    try:\n        os.fork() or os.setsid()\n    except OSError: pass"
+    )
     with anyio.fail_after(20):
         result = await sandbox.exec(f"python3 -c '{code}'", timeout_sec=0.5)
     assert result.timed_out
@@ -61,7 +64,10 @@ async def test_a_fork_bomb_of_sessions_past_its_time_is_dead(sandbox: Sandbox, m
 
 
 async def test_what_a_command_leaves_running_lives_on_and_is_found_by_the_next(sandbox: Sandbox) -> None:
-    await sandbox.put(_files({"serve.py": b"import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8123)"}), "/srv")
+    await sandbox.put(
+        archive.pack_files({"serve.py": b"import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8123)"}),
+        "/srv",
+    )
     with anyio.fail_after(10):
         assert (await sandbox.exec("python3 serve.py & echo started", cwd="/srv")).stdout == "started\n"
     get = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8123/serve.py').status)"
@@ -170,9 +176,3 @@ async def test_a_sandbox_that_was_left_says_that_it_is_gone(backend: Backend, sp
 
 async def test_no_limit_may_be_given_as_infinity(sandbox: Sandbox) -> None:
     assert (await sandbox.exec("echo 1", timeout_sec=math.inf)).stdout == "1\n"
-
-
-def _files(files: dict[str, bytes]) -> bytes:
-    from autoagent_mcp.sandbox import archive
-
-    return archive.pack_files(files)

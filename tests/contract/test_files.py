@@ -16,7 +16,13 @@ LONG = "a" * 90 + "/" + "b" * 120 + "/" + "\N{GREEK SMALL LETTER ALPHA}" * 60
 
 
 async def test_what_is_put_comes_out_the_same(sandbox: Sandbox, tmp_path: Path) -> None:
-    files = {"plain": b"text\n", "empty": b"", "deep/er/run": b"#!/bin/sh\necho ran\n", LONG: b"x", "big": b"\0\1" * 500_000}
+    files = {
+        "plain": b"text\n",
+        "empty": b"",
+        "deep/er/run": b"#!/bin/sh\necho ran\n",
+        LONG: b"x",
+        "big": b"\0\1" * 500_000,
+    }
     packed = archive.pack_files(files, executable=["deep/er/run"])
     await sandbox.put(packed, "/new/folder")
     assert (await sandbox.exec("/new/folder/deep/er/run")).stdout == "ran\n"
@@ -113,7 +119,9 @@ async def test_a_file_that_grows_meanwhile_comes_out_in_order(sandbox: Sandbox, 
 
 async def test_programs_replaced_inside_do_not_serve_files(sandbox: Sandbox) -> None:
     fake = "#!/bin/sh\necho forged\n"
-    await sandbox.put(archive.pack_files({"tar": fake.encode(), "python3": fake.encode()}, executable=["tar", "python3"]), "/usr/bin")
+    await sandbox.put(
+        archive.pack_files({"tar": fake.encode(), "python3": fake.encode()}, executable=["tar", "python3"]), "/usr/bin"
+    )
     assert (await sandbox.exec("tar")).stdout == "forged\n"
     await sandbox.put(archive.pack_files({"a": b"true"}), "/data")
     got = await sandbox.get("/data")

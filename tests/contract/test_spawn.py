@@ -71,7 +71,7 @@ async def test_a_killed_process_is_dead_with_all_it_started(sandbox: Sandbox) ->
 
 async def test_a_process_that_stopped_its_keeper_can_be_killed(sandbox: Sandbox) -> None:
     mark = f"1{uuid.uuid4().int % 10**12}"
-    process = await sandbox.spawn(("bash", "-c", f"kill -STOP $PPID; sleep {mark}"))
+    process = await sandbox.spawn(("bash", "-c", f"kill -STOP $PPID; sleep {mark}; true"))
     await until(lambda: len(with_argument(mark)) >= 2)
     await process.kill()
     await until(lambda: with_argument(mark) == [])

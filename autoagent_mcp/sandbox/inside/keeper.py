@@ -11,7 +11,7 @@ import os
 import select
 import sys
 import time
-from resource import RLIMIT_NPROC, setrlimit
+from resource import RLIMIT_NOFILE, RLIMIT_NPROC, getrlimit, setrlimit
 
 from autoagent_mcp.sandbox.inside import frames, kernel, tree
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
+_FILES = 1024
+"""The usual soft limit, not the server's raised one: some programs walk through all numbers below it."""
 _DRAIN_BYTES = 1 << 20
 """The most that is read of a pipe after the command ended: the largest pipe that an ordinary user can have."""
 
@@ -135,6 +137,7 @@ def _become_command(fields: Iterator[bytes], stdio: tuple[int, int, int], proces
         for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         setrlimit(RLIMIT_NPROC, (processes, processes))
+        setrlimit(RLIMIT_NOFILE, (min(_FILES, getrlimit(RLIMIT_NOFILE)[1]), getrlimit(RLIMIT_NOFILE)[1]))
         os.chdir(next(fields))
         env = dict(next(fields).split(b"=", 1) for _ in range(int(next(fields))))
         status = 127

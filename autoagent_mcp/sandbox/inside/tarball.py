@@ -43,7 +43,6 @@ def extract(read: Read, target: str) -> None:
         read: Returns exactly as many bytes as asked for, or raises EOFError.
         target: A folder; made where it is missing.
     """
-    os.umask(0)
     os.makedirs(target, mode=0o755, exist_ok=True)
     for member in _members(read):
         path = os.path.join(target, member.name.lstrip("/"))
