@@ -271,7 +271,7 @@ def _arguments(value: object) -> JsonObject:
     """Return arguments as an object; what is none stands under `raw`, as it was written."""
     if isinstance(value, str):
         try:
-            parsed: object = json.loads(value, parse_constant=str) if value.strip() else _NONE
+            parsed: object = json.loads(value) if value.strip() else _NONE
         except (ValueError, RecursionError):
             return {"raw": value}
         return _plain_object(cast("JsonObject", parsed)) if isinstance(parsed, dict) else {"raw": value}

@@ -46,8 +46,8 @@ class Record:
 
     def run(self, command: str, **fields: Any) -> None:  # noqa: ANN401 - fields of Exec
         """Write a command that ended."""
-        known: Body = {"return_code": 0, "duration_sec": 0.5, **fields}
-        self._line(self.files.execs, Exec(at=self._tick(), command=command, **known))
+        known: Body = {"at": self._tick(), "return_code": 0, "duration_sec": 0.5, **fields}
+        self._line(self.files.execs, Exec(command=command, **known))
 
     def say(self, history: list[Body], text: str, *calls: Body, **body: Any) -> None:  # noqa: ANN401 - JSON
         """Send a history over Chat Completions, answer it and add the answer to the history."""
@@ -137,7 +137,7 @@ def test_a_conversation_over_chat_is_told_once(record: Record) -> None:
     ]
     assert results(looking) == [("b", "no such file"), ("a", "data.csv\n")]
     assert extra(looking)["execs"] == [
-        {"kind": "exec", "command": "ls", "duration_sec": 0.5, "return_code": 0, "stdout": "data.csv\n"}
+        {"kind": "exec", "command": "ls", "duration_sec": 0.5, "return_code": 0, "stdout": "data.csv\n"},
     ]
     assert looking.timestamp == (START + timedelta(seconds=2)).isoformat()
     assert extra(looking)["duration_sec"] == 1.0
@@ -208,7 +208,7 @@ def test_a_conversation_over_responses_with_reasoning(tmp_path: Path) -> None:
     assert results(looking) == [("a", "data.csv"), ("b", "/app")]
     assert extra(found.steps[5])["finish_reason"] == "max_output_tokens"
     assert found.agent.tool_definitions == [
-        {"type": "function", "function": {"name": "bash", "parameters": {"type": "object"}}}
+        {"type": "function", "function": {"name": "bash", "parameters": {"type": "object"}}},
     ]
     assert found.subagent_trajectories is None
 
@@ -249,7 +249,7 @@ def test_a_conversation_over_messages_with_thinking(tmp_path: Path) -> None:
         {
             "type": "function",
             "function": {"name": "bash", "description": "Runs.", "parameters": {"type": "object"}},
-        }
+        },
     ]
 
 
@@ -320,6 +320,23 @@ def test_a_command_belongs_to_the_call_that_it_follows_from(record: Record) -> N
     record.run("second")
     found = record.build()
     assert [extra(step)["execs"][0]["command"] for step in found.steps[1:]] == ["first", "second"]
+
+
+def test_a_command_begun_just_before_the_end_of_the_answer_belongs_to_it(record: Record) -> None:
+    history = [user(INSTRUCTION)]
+    record.say(history, "", call("a", "bash"))
+    history.append(result("a", "1"))
+    record.say(history, "", call("b", "bash"))
+    record.run("eager", at=START + timedelta(seconds=3.95))
+    assert extra(record.build().steps[2])["execs"][0]["command"] == "eager"
+
+
+def test_a_command_beside_a_sub_agents_open_call_belongs_to_the_call_before(record: Record) -> None:
+    record.say([user(INSTRUCTION)], "", call("a", "bash"), call("b", "ask"))
+    record.ask(messages=[system("You answer."), user("A question")])
+    record.run("beside")
+    record.answer({"choices": [{"message": assistant("An answer.")}]})
+    assert extra(record.build().steps[1])["execs"][0]["command"] == "beside"
 
 
 def test_a_long_output_is_cut_in_the_middle_with_a_note(record: Record) -> None:
@@ -491,6 +508,62 @@ def test_a_prompt_with_state_in_it_is_still_the_same_conversation(record: Record
     found = record.build()
     assert found.subagent_trajectories is None
     assert [step.source for step in found.steps].count("system") == 3
+
+
+def test_a_new_prompt_over_the_same_history_is_the_same_conversation(record: Record) -> None:
+    history = [user(INSTRUCTION)]
+    record.say([system("Plan the work first."), *history], "1. Count.")
+    history += [assistant("1. Count."), user("Do it.")]
+    record.say([system("Now use tools."), *history], "3")
+    assert told(record.build()) == [
+        ("system", "Plan the work first."),
+        ("user", INSTRUCTION),
+        ("agent", "1. Count."),
+        ("system", "Now use tools."),
+        ("user", "Do it."),
+        ("agent", "3"),
+    ]
+
+
+def test_a_window_that_slides_over_the_history_is_the_same_conversation(record: Record) -> None:
+    history = [user("Begin.")]
+    for number in range(4):
+        record.say(history[-3:], "", call(f"c{number}", "bash"))
+        history.append(assistant("", call(f"c{number}", "bash")))
+        history.append(result(f"c{number}", f"out {number}"))
+    found = record.build()
+    assert found.subagent_trajectories is None
+    assert [results(step) for step in found.steps[2:5]] == [[(f"c{n}", f"out {n}")] for n in range(3)]
+
+
+def test_a_question_asked_before_the_last_answer_came_goes_on(record: Record) -> None:
+    first = record.ask(messages=[user(INSTRUCTION)])
+    history = [user(INSTRUCTION), user("Are you there?")]
+    record.say(history, "Yes.")
+    record.answer({"choices": [{"message": assistant("Late.")}]}, call=first)
+    history.append(user("Go on."))
+    record.say(history, "3")
+    found = record.build()
+    assert [text for _, text in told(found)] == [INSTRUCTION, "Late.", "Are you there?", "Yes.", "Go on.", "3"]
+    assert "history_rewritten" not in extra(found.steps[-1])
+
+
+def test_an_instruction_that_comes_up_late_still_stands_first(record: Record) -> None:
+    history = [user("Ready?")]
+    record.say(history, "Yes.")
+    history.append(user(INSTRUCTION))
+    record.say(history, "3")
+    assert [text for _, text in told(record.build())] == [INSTRUCTION, "Ready?", "Yes.", INSTRUCTION, "3"]
+
+
+def test_white_space_around_an_answer_is_no_change(record: Record) -> None:
+    history = [user(INSTRUCTION)]
+    record.say(history, "\n ls \n")
+    history[-1] = assistant("ls")
+    record.say([*history, user("out")], "3")
+    found = record.build()
+    assert found.steps[1].message == "\n ls \n"
+    assert "put_in_history_as" not in extra(found.steps[1])
 
 
 def test_an_answer_that_the_harness_shortens_is_told_once(record: Record) -> None:
