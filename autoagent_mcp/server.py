@@ -15,6 +15,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 
 from autoagent_mcp import __version__
+from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.tools.boundary import Door
 from autoagent_mcp.tools.changes import keep_change, revert_change
 from autoagent_mcp.tools.ledger import get_brief, list_tasks, read_ledger
@@ -53,7 +54,7 @@ def build_server(workspace: Workspace) -> MCPServer[Any]:
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Door]:
         door = Door(workspace)
-        async with anyio.create_task_group() as group:
+        async with background_tasks() as group:
             group.start_soon(door.attend)
             group.start_soon(_end_on_signal, door)
             try:
@@ -61,7 +62,6 @@ def build_server(workspace: Workspace) -> MCPServer[Any]:
             finally:
                 with anyio.CancelScope(shield=True):
                     await door.close()
-                group.cancel_scope.cancel()
 
     tools = [Tool.from_function(tool, annotations=annotations) for tool, annotations in TOOLS]
     return MCPServer(

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from autoagent_mcp import task as task_room
+from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import (
     AutoagentError,
     DecisionRefused,
@@ -235,7 +236,7 @@ class Lab:
                 model=f"{config.model.provider}/{config.model.name}",
                 backend=self._bench.backend.name,
                 notices=(*self._notices(), *self._suite.notices),
-            )
+            ),
         )
 
     async def _finish_left(self) -> None:
@@ -378,15 +379,11 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
     ledger = await Ledger.open(bench.workspace)
     try:
         record = Record(bench.workspace, repo, ledger)
-        group = anyio.create_task_group()
-        lab = Lab(bench, record, Runs(bench, record, measuring, group))
-        await lab.settle()
-        async with group:
+        async with background_tasks() as group:
+            lab = Lab(bench, record, Runs(bench, record, measuring, group))
+            await lab.settle()
             group.start_soon(lab.attend)
-            try:
-                yield lab
-            finally:
-                group.cancel_scope.cancel()
+            yield lab
     finally:
         await ledger.close()
 

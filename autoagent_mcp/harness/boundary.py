@@ -17,12 +17,9 @@ from autoagent_mcp.harness.syntax import shape
 
 AGENT = "agent.py"
 EDITABLE_MARKER = "# === EDITABLE SECTION ==="
-BOUNDARY_MARKER = "# === FIXED ADAPTER BOUNDARY ==="
 _FOLDER = ".agent/"
 _TOTAL_LIMIT_BYTES = 5_000_000
 _FILES_LIMIT = 500
-_FUNCTIONS = ("create_tools", "create_agent", "run_task")
-_SETTINGS = ("SYSTEM_PROMPT", "MODEL", "MAX_TURNS")
 _HINT = "Correct it and call again."
 
 
@@ -105,12 +102,12 @@ def _parse(text: str) -> ast.Module:
 
 def _check_markers(lines: list[str]) -> int:
     """Return the line number of the boundary."""
-    places = {marker: _places(lines, marker) for marker in (EDITABLE_MARKER, BOUNDARY_MARKER)}
+    places = {marker: _places(lines, marker) for marker in (EDITABLE_MARKER, adapter.BOUNDARY)}
     for marker, found in places.items():
         if len(found) != 1:
             where = f"on lines {', '.join(map(str, found))}" if found else "nowhere"
             raise HarnessError(f"agent.py must have the line {marker!r} once; it is {where}.", "Put it back.")
-    editable, boundary = places[EDITABLE_MARKER][0], places[BOUNDARY_MARKER][0]
+    editable, boundary = places[EDITABLE_MARKER][0], places[adapter.BOUNDARY][0]
     if boundary < editable:
         raise HarnessError(
             f"agent.py has the fixed boundary on line {boundary}, above its editable section on line {editable}.",
@@ -136,7 +133,7 @@ def _check_fixed_part(text: str, boundary: int) -> None:
 
 
 def _common(found: list[str], expected: list[str]) -> Iterator[str]:
-    for one, other in zip(found, expected):
+    for one, other in zip(found, expected, strict=False):
         if one != other:
             return
         yield one
@@ -145,13 +142,11 @@ def _common(found: list[str], expected: list[str]) -> Iterator[str]:
 def _check_definitions(editable: list[ast.stmt]) -> None:
     functions = {node.name: node for node in editable if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
     assigned = {name for node in editable for name, _ in _bound(node)}
-    missing = [name for name in _FUNCTIONS if name not in functions] + [
-        name for name in _SETTINGS if name not in assigned
-    ]
+    missing = [name for name, known in (("run_task", functions), ("MODEL", assigned)) if name not in known]
     if missing:
         raise HarnessError(
-            f"agent.py does not define {', '.join(missing)} above the fixed boundary.",
-            "Define them there: the adapter below the boundary uses them.",
+            f"agent.py does not define {' and '.join(missing)} above the fixed boundary.",
+            "Define them there: the server calls run_task, and MODEL names the pinned model.",
         )
     if not isinstance(functions["run_task"], ast.AsyncFunctionDef):
         raise HarnessError(

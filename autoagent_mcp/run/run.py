@@ -57,7 +57,7 @@ class RunRequest:
 
 
 def build_suite(
-    tasks: Sequence[Task], excluded: Sequence[Excluded], *, attempts: int, config: Config, backend: Backend
+    tasks: Sequence[Task], excluded: Sequence[Excluded], *, attempts: int, config: Config, backend: Backend,
 ) -> tuple[tuple[Task, ...], Suite]:
     """Choose the tasks that this backend can run and name the others, each with its reasons.
 
@@ -171,7 +171,7 @@ class _Run:
             yield HarnessSolver(harness, gateway, self._bench.config.trial)
 
     async def _try(
-        self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter, run_scope: anyio.CancelScope
+        self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter, run_scope: anyio.CancelScope,
     ) -> None:
         plan = Plan(
             run=self._request.id,
@@ -214,7 +214,7 @@ class _Run:
                 total=len(self._request.tasks) * self._request.suite.attempts,
                 passed=sum(trial.passed for trial in trials),
                 cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
-            )
+            ),
         )
 
     async def _write(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:

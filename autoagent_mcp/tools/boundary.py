@@ -73,6 +73,7 @@ class Door:
                 finally:
                     self._lab = None
         finally:
+            self._heard.close()
             self._closed.set()
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
+"""Which candidates are refused, and which are the same."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
@@ -51,66 +52,65 @@ def line_of(editable: str, part: str) -> int:
     return next(number for number, line in enumerate(editable.splitlines(), 1) if part in line)
 
 
-def test_an_untouched_harness_passes():
+def test_an_untouched_harness_passes() -> None:
     boundary.check(agent(), model=MODEL)
 
 
-def test_the_harness_of_this_repository_passes():
+def test_the_harness_of_this_repository_passes() -> None:
     content = (Path(__file__).parents[3] / "agent.py").read_bytes()
     boundary.check({"agent.py": content}, model="smollm2-135m-instruct")
 
 
-def test_files_below_dot_agent_may_be_anything():
+def test_files_below_dot_agent_may_be_anything() -> None:
     boundary.check(agent() | {".agent/prompt.md": b"\xff", ".agent/helper.py": b"def ("}, model=MODEL)
 
 
 @pytest.mark.parametrize("path", ["other.py", ".agent/../x", "/etc/passwd", "tasks/a/task.toml", "sub/agent.py"])
-def test_a_file_elsewhere_is_refused_by_name(path: str):
+def test_a_file_elsewhere_is_refused_by_name(path: str) -> None:
     assert repr(path) in complaint(agent() | {path: b""})
 
 
-def test_a_missing_agent_is_named():
+def test_a_missing_agent_is_named() -> None:
     assert "no agent.py" in complaint({".agent/prompt.md": b""})
 
 
-def test_too_much_is_refused():
+def test_too_much_is_refused() -> None:
     assert "5000001" in complaint(agent("") | {".agent/blob": bytes(5_000_001 - len(agent("")["agent.py"]))})
 
 
-def test_a_syntax_error_is_told_with_its_line():
+def test_a_syntax_error_is_told_with_its_line() -> None:
     editable = EDITABLE.replace("return []", "return [")
     assert f"line {line_of(editable, 'return [')}" in complaint(agent(editable))
 
 
-def test_text_that_is_no_utf_8_is_refused():
+def test_text_that_is_no_utf_8_is_refused() -> None:
     assert "UTF-8" in complaint({"agent.py": b"# \xff\n" + agent()["agent.py"]})
 
 
-@pytest.mark.parametrize("marker", [boundary.EDITABLE_MARKER, boundary.BOUNDARY_MARKER])
-def test_a_marker_must_be_there_once(marker: str):
+@pytest.mark.parametrize("marker", [boundary.EDITABLE_MARKER, adapter.BOUNDARY])
+def test_a_marker_must_be_there_once(marker: str) -> None:
     text = agent()["agent.py"].decode()
     assert "nowhere" in complaint({"agent.py": text.replace(marker, "#").encode()})
     assert "on lines" in complaint({"agent.py": (marker + "\n" + text).encode()})
 
 
-def test_the_editable_section_comes_first():
+def test_the_editable_section_comes_first() -> None:
     assert "above its editable section" in complaint(
-        {"agent.py": f"{boundary.BOUNDARY_MARKER}\n{boundary.EDITABLE_MARKER}\n".encode()}
+        {"agent.py": f"{adapter.BOUNDARY}\n{boundary.EDITABLE_MARKER}\n".encode()},
     )
 
 
 @pytest.mark.parametrize(
-    "edit",
+    "changed",
     [
-        lambda fixed: fixed.replace('return "autoagent"', 'return "winner"'),
-        lambda fixed: fixed + "\nMODEL = 'better'\n",
-        lambda fixed: fixed[: len(fixed) // 2],
+        adapter.fixed_part().replace('return "autoagent"', 'return "winner"'),
+        adapter.fixed_part() + "\nMODEL = 'better'\n",
+        adapter.fixed_part()[:1000],
     ],
     ids=["changed", "added", "cut"],
 )
-def test_a_change_below_the_boundary_is_told_with_its_first_line(edit: Callable[[str], str]):
+def test_a_change_below_the_boundary_is_told_with_its_first_line(changed: str) -> None:
     fixed = adapter.fixed_part()
-    changed = edit(fixed)
     pairs = zip_longest(changed.splitlines(), fixed.splitlines())
     first = next(number for number, (one, other) in enumerate(pairs) if one != other)
     line = len(EDITABLE.splitlines()) + 1 + first
@@ -122,12 +122,12 @@ def test_a_change_below_the_boundary_is_told_with_its_first_line(edit: Callable[
         assert f"line {line} lies below the fixed boundary" in complaint(agent(fixed=changed))
 
 
-@pytest.mark.parametrize("name", ["run_task", "create_agent", "create_tools", "SYSTEM_PROMPT", "MAX_TURNS", "MODEL"])
-def test_what_the_adapter_needs_must_be_there(name: str):
+@pytest.mark.parametrize("name", ["run_task", "MODEL"])
+def test_what_the_adapter_needs_must_be_there(name: str) -> None:
     assert name in complaint(agent(EDITABLE.replace(name, "other")))
 
 
-def test_run_task_must_be_async():
+def test_run_task_must_be_async() -> None:
     assert "async def run_task" in complaint(agent(EDITABLE.replace("async def run_task", "def run_task")))
 
 
@@ -135,7 +135,7 @@ def test_run_task_must_be_async():
     "value",
     ['"gpt-9"', 'os.environ.get("X", "tiny-1")', '"tiny" + "-1"', 'f"tiny-1"', "None"],
 )
-def test_another_model_is_refused(value: str):
+def test_another_model_is_refused(value: str) -> None:
     editable = EDITABLE.replace(f'MODEL = "{MODEL}"', f"MODEL = {value}")
     assert f"line {line_of(editable, 'MODEL =')}" in complaint(agent(editable))
 
@@ -156,7 +156,7 @@ def test_another_model_is_refused(value: str):
         "class MODEL: pass",
     ],
 )
-def test_a_model_set_again_is_refused(line: str):
+def test_a_model_set_again_is_refused(line: str) -> None:
     assert "sets MODEL" in complaint(agent(EDITABLE + line + "\n\n"))
 
 
@@ -175,7 +175,7 @@ def test_a_model_set_again_is_refused(line: str):
         "try:\n    import x\nexcept ImportError:\n    AutoAgent = None",
     ],
 )
-def test_names_of_the_fixed_part_may_not_be_changed(line: str):
+def test_names_of_the_fixed_part_may_not_be_changed(line: str) -> None:
     assert "belongs to the fixed part" in complaint(agent(EDITABLE + line + "\n\n"))
 
 
@@ -188,42 +188,46 @@ def test_names_of_the_fixed_part_may_not_be_changed(line: str):
         "def helper(model=MODEL):\n    return {'MODEL': model}['MODEL']",
     ],
 )
-def test_ordinary_code_is_not_mistaken_for_a_change(line: str):
+def test_ordinary_code_is_not_mistaken_for_a_change(line: str) -> None:
     boundary.check(agent(EDITABLE + line + "\n\n"), model=MODEL)
 
 
-def test_comments_docstrings_and_layout_do_not_change_the_identity():
-    same = EDITABLE.replace("# carefully", "").replace('"""Do it."""', '"""Do it\n    well."""').replace('"Work."', "'Work.'")
+def test_comments_docstrings_and_layout_do_not_change_the_identity() -> None:
+    same = (
+        EDITABLE.replace("# carefully", "")
+        .replace('"""Do it."""', '"""Do it\n    well."""')
+        .replace('"Work."', "'Work.'")
+    )
     assert same != EDITABLE
     assert boundary.identity(agent(same)) == boundary.identity(agent())
     assert boundary.complexity(agent(same)) == boundary.complexity(agent())
 
 
 @pytest.mark.parametrize(
-    "edit",
+    ("before", "after"),
     [
-        lambda text: text.replace("Work.", "Work hard."),
-        lambda text: text.replace("MAX_TURNS = 5", "MAX_TURNS = 6"),
-        lambda text: text.replace('return "done"', "return create_tools(environment)"),
-        lambda text: text.replace("environment, instruction", "environment, text"),
+        ("Work.", "Work hard."),
+        ("MAX_TURNS = 5", "MAX_TURNS = 6"),
+        ('return "done"', "return create_tools(environment)"),
+        ("environment, instruction", "environment, text"),
+        ('return "done"', 'global seen; return "done"'),
     ],
-    ids=["prompt", "number", "code", "name"],
 )
-def test_what_changes_the_code_changes_the_identity(edit: Callable[[str], str]):
-    assert boundary.identity(agent(edit(EDITABLE))) != boundary.identity(agent())
+def test_what_changes_the_code_changes_the_identity(before: str, after: str) -> None:
+    assert boundary.identity(agent(EDITABLE.replace(before, after))) != boundary.identity(agent())
 
 
-def test_other_files_count_by_name_and_content():
+def test_other_files_count_by_name_and_content() -> None:
     one = boundary.identity(agent() | {".agent/a.md": b"x"})
     assert len({one, boundary.identity(agent()), boundary.identity(agent() | {".agent/b.md": b"x"})}) == 3
     assert one != boundary.identity(agent() | {".agent/a.md": b"y"})
 
 
-def test_a_file_cannot_pass_for_two():
+def test_a_file_cannot_pass_for_two() -> None:
     assert boundary.identity({"a.md": b"x", "b.md": b"y"}) != boundary.identity({"a.md": b"x\0b.md\0y"})
 
 
-def test_more_code_is_more_complex_and_more_text_is_not():
+def test_more_code_is_more_complex_and_more_text_is_not() -> None:
     more_text = EDITABLE.replace("Work.", "Work hard. " * 50)
     more_code = EDITABLE.replace('return "done"', 'return "done" if instruction else "nothing"')
     assert boundary.complexity(agent(more_text)) == boundary.complexity(agent())
