@@ -79,15 +79,13 @@ class Gateway:
         if session.recorder.failure:
             raise session.recorder.failure
 
-    async def close_sessions(self) -> None:
-        """Cut off whatever is under way."""
-        for session in list(self._sessions.values()):
-            await session.close()
-
 
 @asynccontextmanager
 async def serve(
-    model: ModelSettings, *, upstream_url: str | None = None, backoff: Backoff | None = None
+    model: ModelSettings,
+    *,
+    upstream_url: str | None = None,
+    backoff: Backoff | None = None,
 ) -> AsyncGenerator[Gateway]:
     """Run the gateway until the context is left.
 
@@ -164,7 +162,6 @@ async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
         except Exception as error:  # noqa: BLE001 - raised again below: a task group would wrap it
             failure = error
         finally:
-            await gateway.close_sessions()
             server.should_exit = True
     if failure:
         raise failure
@@ -185,7 +182,10 @@ def _unknown(offered: str) -> Callable[[Request, Exception], Awaitable[Response]
     async def answer(request: Request, _error: Exception) -> Response:
         message = f"{request.method} {request.url.path[:200]} is not allowed by autoagent-mcp; there are {offered}"
         return Response(
-            pydantic_core.to_json(openai_error("unknown_route", message, 404)), 404, None, "application/json"
+            pydantic_core.to_json(openai_error("unknown_route", message, 404)),
+            404,
+            None,
+            "application/json",
         )
 
     return answer

@@ -26,23 +26,26 @@ ROUTES = (
 
 
 async def test_without_a_running_trials_token_nothing_answers(stub: StubUpstream, tmp_path: Path) -> None:
-    async with serve(OPENAI, upstream_url=stub.url) as gateway:
-        async with trial_on(gateway, tmp_path) as trial:
+    async with serve(OPENAI, upstream_url=stub.url) as gateway, trial_on(gateway, tmp_path / "running") as running:
+        async with trial_on(gateway, tmp_path / "over") as trial:
             dead = trial.session.token
-        url = f"http://127.0.0.1:{gateway.port}"
         async with with_token("nobody", gateway.port) as http:
             for method, path in ROUTES:
-                for headers in (
-                    {},
-                    {"authorization": "Bearer x"},
-                    {"x-api-key": ""},
-                    {"authorization": f"Bearer {dead}"},
-                ):
+                for headers in ({}, {"authorization": ""}, {"x-api-key": ""}, {"authorization": f"Bearer {dead}"}):
                     answer = await http.request(method, path, headers=headers)
                     assert answer.status_code == 401
-        async with AsyncOpenAI(base_url=f"{url}/openai/v1", api_key=dead) as client:
+        async with AsyncOpenAI(base_url=running.openai_url, api_key=dead) as client:
             with pytest.raises(AuthenticationError, match="not that of a running trial"):
                 await client.chat.completions.create(**CHAT)
+    assert stub.received == []
+
+
+async def test_a_session_that_is_closed_lets_nothing_in(stub: StubUpstream, tmp_path: Path) -> None:
+    async with a_trial(stub, tmp_path) as trial:
+        await trial.session.close()
+        answer = await trial.chat()
+        assert answer.status_code == 401
+        assert "this trial has ended" in answer.json()["error"]["message"]
     assert stub.received == []
 
 
@@ -109,7 +112,8 @@ async def test_headers_without_end_are_cut_off(stub: StubUpstream, tmp_path: Pat
 
 
 async def test_an_error_raised_inside_comes_out_as_it_is_and_signals_are_left_alone(
-    stub: StubUpstream, tmp_path: Path
+    stub: StubUpstream,
+    tmp_path: Path,
 ) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     inside = before[:0]
