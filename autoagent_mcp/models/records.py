@@ -45,6 +45,7 @@ class Exec(Frozen):
     """A command that the harness ran in its task's sandbox, or a file that it carried; one line when it ended."""
 
     at: datetime
+    """When it began."""
     duration_sec: float
     kind: Literal["exec", "upload", "download"] = "exec"
     command: str
