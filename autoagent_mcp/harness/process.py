@@ -143,7 +143,11 @@ class HarnessProcess:
 
 @asynccontextmanager
 async def start(
-    backend: Backend, files: Mapping[str, bytes], *, name: str, gateway_port: int
+    backend: Backend,
+    files: Mapping[str, bytes],
+    *,
+    name: str,
+    gateway_port: int,
 ) -> AsyncGenerator[HarnessProcess]:
     """Start a harness sandbox with agent.py imported, for as long as the context lasts.
 
@@ -166,7 +170,7 @@ async def start(
             harness = HarnessProcess(backend, spec, python, _pack(files), gateway_port)
             await harness.open(group)
             yield harness
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again
             failure = error
         group.cancel_scope.cancel()
     if failure is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import cast
 
 _SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -28,5 +29,6 @@ def _children(node: ast.AST) -> list[ast.AST]:
 
 
 def _is_value(value: object) -> bool:
-    is_tree = isinstance(value, ast.AST) or (isinstance(value, list) and all(isinstance(v, ast.AST) for v in value))
-    return value is not None and not is_tree
+    # A list in a tree holds nodes, or, as `global` does, names.
+    values = cast("list[object]", value) if isinstance(value, list) else [value]
+    return any(each is not None and not isinstance(each, ast.AST) for each in values)

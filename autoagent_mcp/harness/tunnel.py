@@ -27,7 +27,7 @@ _STDERR_LIMIT_BYTES = 4000
 _WORDS = TypeAdapter(dict[str, str])
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - how a host ended
     """The host sent what no host sends, or is gone."""
 
 

@@ -13,7 +13,7 @@ from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.harness.process import HarnessEnd
 
 
-async def test_what_run_task_returns_is_told_and_what_it_prints_is_kept(tmp_path: Path):
+async def test_what_run_task_returns_is_told_and_what_it_prints_is_kept(tmp_path: Path) -> None:
     files = agent("""
         import sys
         result = await environment.exec("ls", cwd="/task", env={"A": "b"}, timeout_sec=5, user="root")
@@ -28,7 +28,7 @@ async def test_what_run_task_returns_is_told_and_what_it_prints_is_kept(tmp_path
         assert harness.log() == "printed count\nwarned\n"
 
 
-async def test_a_command_out_of_time_raises_as_under_harbor(tmp_path: Path):
+async def test_a_command_out_of_time_raises_as_under_harbor(tmp_path: Path) -> None:
     files = agent("""
         try:
             await environment.exec("sleep", timeout_sec=7)
@@ -39,7 +39,7 @@ async def test_a_command_out_of_time_raises_as_under_harbor(tmp_path: Path):
         assert (await harness.run()).detail == "Command timed out after 7 seconds"
 
 
-async def test_the_environment_tells_files_and_carries_them(tmp_path: Path):
+async def test_the_environment_tells_files_and_carries_them(tmp_path: Path) -> None:
     files = agent("""
         import pathlib, tarfile, io
         pathlib.Path("/tmp/a.txt").write_text("x")
@@ -62,17 +62,21 @@ async def test_the_environment_tells_files_and_carries_them(tmp_path: Path):
         ("raise ValueError('no idea')", "raised", "ValueError: no idea"),
         ("raise SystemExit(3)", "raised", "SystemExit: 3"),
         ("import os; os._exit(3)", "crashed", "its process ended by itself (exit status 3)"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crashed", "its process ended by itself (signal 9)"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "crashed",
+            "its process ended by itself (signal 9)",
+        ),
         ("import ctypes; ctypes.string_at(0)", "crashed", "its process ended by itself (signal 11)"),
         ("x = bytearray(3 << 30)", "raised", "MemoryError"),
     ],
 )
-async def test_a_harness_that_breaks_is_told_apart(body: str, how: str, detail: str, tmp_path: Path):
+async def test_a_harness_that_breaks_is_told_apart(body: str, how: str, detail: str, tmp_path: Path) -> None:
     async with trials(agent(body), tmp_path) as harness:
         assert await harness.run() == HarnessEnd.model_validate({"how": how, "detail": detail})
 
 
-async def test_the_traceback_is_in_the_log(tmp_path: Path):
+async def test_the_traceback_is_in_the_log(tmp_path: Path) -> None:
     async with trials(agent("raise ValueError('no idea')"), tmp_path) as harness:
         await harness.run()
         assert 'agent.py", line 3, in run_task' in harness.log()
@@ -84,18 +88,20 @@ async def test_the_traceback_is_in_the_log(tmp_path: Path):
         "import asyncio; await asyncio.Event().wait()",
         "while True: pass",
         "import time; time.sleep(1000)",
-        "import signal, time\nfor number in range(1, 32):\n    try: signal.signal(number, signal.SIG_IGN)\n"
-        "    except OSError: pass\ntime.sleep(1000)",
+        (
+            "import signal, time\nfor number in range(1, 32):\n    try: signal.signal(number, signal.SIG_IGN)\n"
+            "    except OSError: pass\ntime.sleep(1000)"
+        ),
     ],
     ids=["never returns", "spins", "blocks", "ignores signals"],
 )
-async def test_a_harness_out_of_time_is_killed(body: str, tmp_path: Path):
+async def test_a_harness_out_of_time_is_killed(body: str, tmp_path: Path) -> None:
     async with trials(agent(body), tmp_path) as harness:
         end = await harness.run(timeout_sec=0.5)
         assert end == HarnessEnd(how="timeout", detail="run_task did not return within 0.5 s.")
 
 
-async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp_path: Path):
+async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp_path: Path) -> None:
     files = agent("""
         import os
         if instruction == "bomb":
@@ -113,7 +119,7 @@ async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp
         assert await harness.run(trial="sibling") == HarnessEnd(how="returned", detail="0")
 
 
-async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path):
+async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path) -> None:
     files = agent("""
         import os
         os.write(1, b"begin\\n")
@@ -131,7 +137,7 @@ async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path):
         assert len(log) < 1_001_000
 
 
-async def test_killing_its_parent_harms_no_sibling(tmp_path: Path):
+async def test_killing_its_parent_harms_no_sibling(tmp_path: Path) -> None:
     files = agent("""
         import os, signal
         if instruction == "kill":
@@ -144,8 +150,8 @@ async def test_killing_its_parent_harms_no_sibling(tmp_path: Path):
         await environment.exec("hold")
         return "done"
     """)
+    ends: list[HarnessEnd] = []
     async with trials(files, tmp_path) as harness, anyio.create_task_group() as group:
-        ends: list[HarnessEnd] = []
 
         async def sibling() -> None:
             ends.append(await harness.run(trial="sibling"))
@@ -157,7 +163,7 @@ async def test_killing_its_parent_harms_no_sibling(tmp_path: Path):
     assert ends == [HarnessEnd(how="returned", detail="done")]
 
 
-async def test_a_cancelled_trial_is_dead_when_the_cancellation_arrives(tmp_path: Path):
+async def test_a_cancelled_trial_is_dead_when_the_cancellation_arrives(tmp_path: Path) -> None:
     files = agent("await environment.exec('hold')")
     async with trials(files, tmp_path) as harness:
         with anyio.CancelScope() as scope:
@@ -169,7 +175,7 @@ async def test_a_cancelled_trial_is_dead_when_the_cancellation_arrives(tmp_path:
         assert (await harness.run(trial="next")).how == "returned"
 
 
-async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: Path):
+async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: Path) -> None:
     files = agent("""
         import asyncio
         results = await asyncio.gather(*(environment.exec(f"{instruction}-{n}") for n in range(4)))
@@ -201,30 +207,38 @@ async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: 
         (b"raise SystemExit('no')", "SystemExit: no"),
         (b"import os; os._exit(0)", "It ended the process that imported it."),
         (b"print('x' * (1 << 20) * 100); raise ValueError('loud')", "ValueError: loud"),
-        (b"import os, signal; os.kill(os.getpid(), signal.SIGSEGV); import ctypes; ctypes.string_at(0)", "It ended the"),
+        (
+            b"import os, signal; os.kill(os.getpid(), signal.SIGSEGV); import ctypes; ctypes.string_at(0)",
+            "It ended the",
+        ),
         (b"x = 1", "run_task"),
     ],
     ids=["syntax", "missing", "exit", "_exit", "loud", "segfault", "empty"],
 )
 async def test_an_agent_that_cannot_be_imported_is_refused_with_the_reason(
-    source: bytes, problem: str, tmp_path: Path
-):
+    source: bytes,
+    problem: str,
+    tmp_path: Path,
+) -> None:
     with pytest.raises(HarnessError, match="cannot be imported") as caught:
         async with trials({"agent.py": source}, tmp_path):
             pass
     assert problem in caught.value.problem
 
 
-async def test_a_missing_agent_is_refused_with_the_reason(tmp_path: Path):
+async def test_a_missing_agent_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="No module named 'agent'"):
         async with trials({".agent/prompt.md": b"x"}, tmp_path):
             pass
 
 
-async def test_what_the_harness_keeps_beside_it_is_there(tmp_path: Path):
-    files = agent("return helper.WORD + open('.agent/prompt.md').read()", top="""
+async def test_what_the_harness_keeps_beside_it_is_there(tmp_path: Path) -> None:
+    files = agent(
+        "return helper.WORD + open('.agent/prompt.md').read()",
+        top="""
         import sys; sys.path.insert(0, ".agent")
         import helper
-    """)
+    """,
+    )
     async with trials(files | {".agent/helper.py": b"WORD = 'a'", ".agent/prompt.md": b"b"}, tmp_path) as harness:
         assert (await harness.run()).detail == "ab"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import textwrap
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import anyio
 
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.harness import process
@@ -26,7 +28,7 @@ class StubGateway(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.calls: list[tuple[str, str, Any]] = []
+        self.calls: list[tuple[str, str, object]] = []
         """Path, token and body of each request."""
         self.commands = threading.Condition()
         self.release = threading.Event()
@@ -36,7 +38,7 @@ class StubGateway(ThreadingHTTPServer):
         """Where it listens."""
         return self.server_port
 
-    def note(self, path: str, token: str, body: Any) -> None:
+    def note(self, path: str, token: str, body: object) -> None:
         """Keep a request, and wake who waits for it."""
         with self.commands:
             self.calls.append((path, token, body))
@@ -54,41 +56,47 @@ class StubGateway(ThreadingHTTPServer):
 
     def said(self) -> list[str]:
         """Return every command, in order."""
-        return [body["command"] for path, _, body in self.calls if path == "/environment/exec"]
+        asked = [cast("dict[str, str]", body) for path, _, body in self.calls if path == "/environment/exec"]
+        return [body["command"] for body in asked]
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Harnesses hang up as they like."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: StubGateway
 
-    def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+    @property
+    def gateway(self) -> StubGateway:
+        """Whose request this is."""
+        return cast("StubGateway", self.server)
+
+    def do_POST(self) -> None:
         if self.path == "/stall":
-            self.server.note(self.path, "", None)
-            self.server.release.wait(60)
+            self.gateway.note(self.path, "", None)
+            self.gateway.release.wait(60)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        asked = json.loads(body) if body.startswith(b"{") else body
-        self.server.note(self.path.partition("?")[0], self.headers.get("Authorization", ""), asked)
+        asked: object = json.loads(body) if body.startswith(b"{") else body
+        self.gateway.note(self.path.partition("?")[0], self.headers.get("Authorization", ""), asked)
         if self.path == "/environment/exec":
-            self._answer(json.dumps(self._exec(asked)).encode())
+            self._answer(json.dumps(self._exec(cast("dict[str, str]", asked))).encode())
         else:
             self._answer(b"{}")
 
-    do_PUT = do_POST
+    def do_PUT(self) -> None:
+        self.do_POST()
 
-    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
-        self.server.note(self.path, self.headers.get("Authorization", ""), None)
+    def do_GET(self) -> None:
+        self.gateway.note(self.path, self.headers.get("Authorization", ""), None)
         if self.path == "/big":
             self._answer(bytes(20_000_000))
         else:
             self._answer(b"not found", 404)
 
-    def _exec(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _exec(self, asked: dict[str, str]) -> dict[str, Any]:
         command = asked["command"]
         if command == "hold":
-            self.server.release.wait(60)
+            self.gateway.release.wait(60)
         if command == "sleep":
             return {"timed_out": True, "stdout": "", "stderr": "", "return_code": 124}
         return {"stdout": f"did {command}", "stderr": "", "return_code": 0 if command != "false" else 1}
@@ -99,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
         """Say nothing."""
 
 
@@ -151,10 +159,11 @@ class KeptSandboxes(BubblewrapBackend):
     def __init__(self, cache: Path) -> None:
         super().__init__("tests", cache)
         self.live: list[Sandbox] = []
+        self.gone = anyio.Event()
         self.is_refusing = False
 
     @asynccontextmanager
-    async def start(self, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
+    async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
         """Start one, or refuse."""
         if self.is_refusing:
             raise SandboxError("No more sandboxes.", "Stop the test.")
@@ -164,14 +173,30 @@ class KeptSandboxes(BubblewrapBackend):
                 yield sandbox
             finally:
                 self.live.remove(sandbox)
+                self.gone.set()
 
 
 @asynccontextmanager
 async def trials(
-    files: Mapping[str, bytes], folder: Path, backend: BubblewrapBackend | None = None
+    files: Mapping[str, bytes],
+    folder: Path,
+    backend: BubblewrapBackend | None = None,
 ) -> AsyncGenerator[Trials]:
     """Start a harness in a real sandbox."""
     backend = backend or BubblewrapBackend("tests", folder / "cache")
     with stub_gateway() as gateway:
         async with process.start(backend, files, name="harness", gateway_port=gateway.port) as harness:
             yield Trials(harness, gateway, folder)
+
+
+def processes(marker: str) -> list[int]:
+    """Return the processes of this machine that have `marker` as an argument."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if marker.encode() in words:
+            found.append(int(folder.name))
+    return found

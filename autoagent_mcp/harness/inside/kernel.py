@@ -18,8 +18,6 @@ _SET_DUMPABLE, _DROP_FROM_BOUNDING_SET, _NO_NEW_PRIVILEGES = 4, 24, 38
 """PR_* of prctl.h."""
 _CAPABILITY_VERSION_3 = 0x20080522
 _IS_UP = 1
-_KEYCTL = {"x86_64": 250, "aarch64": 219}
-"""keyctl(2) has no function in the C library."""
 _UID = 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,13 +50,6 @@ def enter_namespaces(others: int) -> None:
 def forbid_user_namespaces() -> None:
     """Let nobody below make namespaces: in one of its own it could mount file systems whose size nobody counts."""
     Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
-
-
-def leave_session_keyring() -> None:
-    """Have a new, empty session keyring: keyrings(7) are no namespace, and this one would be the server's own."""
-    call, join = _KEYCTL.get(os.uname().machine), 1
-    if call is not None:  # where the kernel has no keyrings, or hides them, there is nothing to leave
-        _libc.syscall(call, join, None)
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:

@@ -73,7 +73,7 @@ class Trial:
 
     def _open(self) -> None:
         self._channel, self._child_end = socket.socketpair()
-        self._channel.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._channel.setblocking(False)
         # The kernel then says who sends.
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         output, self._child_output = os.pipe()
