@@ -20,6 +20,7 @@ from autoagent_mcp.run.bench import Bench, open_bench
 from autoagent_mcp.run.run import Report, RunRequest, load
 from autoagent_mcp.workspace import Workspace
 
+REFLECTION = "Yes, it would help with any task."
 TASKS = ("apple", "banana", "cherry", "damson")
 _PROMPT = re.compile(r'SYSTEM_PROMPT = "[^"]*"')
 
@@ -33,6 +34,11 @@ def agent_py(*solves: str, extra: str = "") -> str:
 def make_lab_workspace(folder: Path, *solves: str) -> Workspace:
     """Make a committed workspace with four tasks whose harness passes some of them."""
     return make_workspace(folder, agent=agent_py(*solves), tasks=dict.fromkeys(TASKS, ANSWER_TASK))
+
+
+def edit(workspace: Workspace, *solves: str, extra: str = "") -> None:
+    """Write agent.py anew; see `agent_py`."""
+    workspace.agent.write_text(agent_py(*solves, extra=extra), encoding="utf-8")
 
 
 class FakeMeasure:
@@ -77,7 +83,13 @@ class FakeMeasure:
         return self._write(request, bench, RunState.COMPLETE, trials)
 
     def _write(
-        self, request: RunRequest, bench: Bench, state: RunState, trials: tuple[Trial, ...], *, error: str = ""
+        self,
+        request: RunRequest,
+        bench: Bench,
+        state: RunState,
+        trials: tuple[Trial, ...],
+        *,
+        error: str = "",
     ) -> Run:
         run = Run(
             id=request.id,

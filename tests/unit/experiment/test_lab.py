@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import anyio
 import pytest
-from anyio.abc import TaskStatus
-from support.labs import TASKS, FakeMeasure, agent_py, make_lab_workspace, measured, opened
+from support.labs import REFLECTION, TASKS, FakeMeasure, agent_py, edit, measured, opened
 from support.workspaces import git
 
 from autoagent_mcp.errors import (
     BusyError,
     DecisionRefused,
     HarnessError,
-    LedgerError,
     NotComparableError,
     RepoError,
     TaskError,
     UnknownNameError,
 )
-from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Decision
 from autoagent_mcp.models.run import RunKind, RunState
 from autoagent_mcp.workspace import Workspace
-
-REFLECTION = "Yes, it would help with any task."
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return make_lab_workspace(tmp_path / "work", "apple", "banana")
-
-
-def edit(workspace: Workspace, *solves: str, extra: str = "") -> None:
-    workspace.agent.write_text(agent_py(*solves, extra=extra), encoding="utf-8")
 
 
 def results(workspace: Workspace) -> list[dict[str, str]]:
@@ -67,7 +48,7 @@ async def test_the_first_run_is_the_baseline_and_becomes_the_incumbent(workspace
             "cost_usd": "1.0000",
             "status": "keep",
             "description": "The unmodified baseline of all",
-        }
+        },
     ]
 
 
@@ -394,104 +375,6 @@ async def test_a_harness_that_may_not_be_measured_leaves_no_experiment(workspace
             await lab.start_suite("Cheat")
         assert len(lab.experiments()) == 1
         assert "boundary" in (await lab.brief()).text
-
-
-async def test_deleting_the_state_folder_loses_traces_and_nothing_else(workspace: Workspace) -> None:
-    async with opened(workspace) as lab:
-        await measured(lab)
-        edit(workspace, *TASKS)
-        run = await measured(lab, "All")
-        await lab.keep(REFLECTION)
-        experiments, brief = list(lab.experiments()), await lab.brief()
-        histories = await lab.tasks()
-    table = workspace.results.read_bytes()
-    shutil.rmtree(workspace.state)
-    workspace.results.unlink()
-    async with opened(workspace) as lab:
-        assert list(lab.experiments()) == experiments
-        assert await lab.brief() == brief
-        assert await lab.tasks() == histories
-        assert await lab.run(run.id) == run
-        with pytest.raises(LedgerError, match="not on disk any more"):
-            await lab.trial(run.id, "apple__1")
-        edit(workspace, "apple")
-        assert (await measured(lab, "Less")).id == "0003"
-    assert workspace.results.read_bytes().startswith(table)
-
-
-async def test_a_results_file_changed_by_hand_is_written_anew(workspace: Workspace) -> None:
-    async with opened(workspace) as lab:
-        await measured(lab)
-    table = workspace.results.read_bytes()
-    workspace.results.write_bytes(table.replace(b"2/4", b"4/4"))
-    async with opened(workspace):
-        assert workspace.results.read_bytes() == table
-
-
-async def test_the_second_server_reads_and_takes_over_when_the_first_is_gone(workspace: Workspace) -> None:
-    fake, gone = FakeMeasure(), anyio.Event()
-
-    async def serve(*, task_status: TaskStatus[Lab]) -> None:
-        async with opened(workspace, fake) as lab:
-            await measured(lab)
-            task_status.started(lab)
-            await gone.wait()
-
-    async with anyio.create_task_group() as group:
-        first: Lab = await group.start(serve)
-        async with opened(workspace) as second:
-            assert second.experiments() == first.experiments()
-            edit(workspace, *TASKS)
-            with pytest.raises(LedgerError, match="Another server works on this workspace"):
-                await second.start_suite("All")
-            fake.hold()
-            run = await first.start_suite("All")
-            await fake.started.wait()
-            assert (await second.run(run.id)).state is RunState.RUNNING
-            with pytest.raises(LedgerError, match="Another server"):
-                await second.cancel(run.id)
-            fake.gate.set()
-            await first.wait(run.id, 20)
-            assert (await second.wait(run.id, 20)).state is RunState.COMPLETE
-            gone.set()
-            with anyio.fail_after(20):
-                while not second.is_writing:  # noqa: ASYNC110 - it takes over by itself, and tells nobody
-                    await anyio.sleep(0.01)
-            assert (await second.keep(REFLECTION)).n == 1
-
-
-async def test_a_keep_that_git_could_not_finish_is_finished_when_asked_again(workspace: Workspace) -> None:
-    lock = workspace.folder / ".git" / "refs" / "heads" / "main.lock"
-    async with opened(workspace) as lab:
-        await measured(lab)
-        edit(workspace, *TASKS)
-        await measured(lab, "All")
-        lock.touch()
-        with pytest.raises(RepoError, match=r"main\.lock"):
-            await lab.keep(REFLECTION)
-        lock.unlink()
-        kept = await lab.keep(REFLECTION)
-    assert git(workspace.folder, "rev-parse", "HEAD") == kept.kept_commit
-    assert git(workspace.folder, "status", "--porcelain") == ""
-
-
-async def test_a_keep_that_a_crash_left_half_done_is_finished_at_the_next_start(workspace: Workspace) -> None:
-    lock = workspace.folder / ".git" / "refs" / "heads" / "main.lock"
-    async with opened(workspace) as lab:
-        await measured(lab)
-        edit(workspace, *TASKS)
-        await measured(lab, "All")
-        lock.touch()
-        with pytest.raises(RepoError):
-            await lab.keep(REFLECTION)
-    lock.unlink()
-    git(workspace.folder, "commit", "-q", "--allow-empty", "-m", "The user goes on meanwhile")
-    async with opened(workspace) as lab:
-        kept = lab.incumbent()
-    assert kept is not None
-    assert (kept.n, kept.kept_commit) == (1, git(workspace.folder, "rev-parse", "HEAD"))
-    assert git(workspace.folder, "log", "--format=%s").split("\n")[:2] == ["All", "The user goes on meanwhile"]
-    assert git(workspace.folder, "status", "--porcelain") == ""
 
 
 async def test_the_brief_says_where_we_are_and_what_is_next(workspace: Workspace) -> None:
