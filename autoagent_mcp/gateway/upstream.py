@@ -50,6 +50,12 @@ class ProviderDownError(Exception):
     """The provider does not serve this call, whatever the harness does."""
 
 
+class _BusyError(Exception):
+    def __init__(self, problem: str, asked_sec: float | None) -> None:
+        super().__init__(problem)
+        self.asked_sec = asked_sec
+
+
 class GarbledError(Exception):
     """The provider answered 200 with something that is no answer, before any of it was passed on."""
 
@@ -78,24 +84,32 @@ class Upstream:
         """
         deadline: float | None = None
         problem = ""
-        for _ in range(self._backoff.tries):
+        for attempt in range(self._backoff.tries):
             await self._gate.wait()
             sent_at, asked_sec = anyio.current_time(), None
             try:
-                async with self._client.stream("POST", api.upstream_path, content=content) as response:
-                    if not self._is_busy(response):
-                        await self._raise_if_ours(api, response)
-                        answer = await read(response)
-                        self._gate.succeeded()
-                        return answer
-                    asked_sec = asked_wait_sec(response.headers)
-                    problem = await self._problem(response)
-            except (httpx2.HTTPError, httpx2.StreamError, GarbledError) as error:
+                return await self._send(api, content, read)
+            except _BusyError as error:
+                problem, asked_sec = str(error), error.asked_sec
+            except GarbledError as error:
+                problem = self.scrubbed(str(error))
+            except (httpx2.HTTPError, httpx2.StreamError) as error:
                 problem = self.scrubbed(f"{type(error).__name__}: {error}")
+                if attempt == 0:
+                    continue  # the connection may just have been idle for too long: nobody need wait for that
             deadline = deadline or anyio.current_time() + self._backoff.total_sec
             if self._gate.shut(asked_sec, sent_at) > deadline:
                 break
         raise ProviderDownError(problem)
+
+    async def _send(self, api: Api, content: bytes, read: Callable[[httpx2.Response], Awaitable[T]]) -> T:
+        async with self._client.stream("POST", api.upstream_path, content=content) as response:
+            if self._is_busy(response):
+                raise _BusyError(await self._problem(response), asked_wait_sec(response.headers))
+            await self._raise_if_ours(api, response)
+            answer = await read(response)
+        self._gate.succeeded()
+        return answer
 
     def scrubbed(self, text: str) -> str:
         """Take the key out of a text."""
