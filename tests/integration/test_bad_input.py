@@ -77,7 +77,7 @@ BOUNDARY = "# === FIXED ADAPTER BOUNDARY ==="
         pytest.param(harness(SOLVES).replace("class AutoAgent", "class AutoAgents", 1), "boundary", id="changed below"),
         pytest.param(harness(SOLVES, model="another"), "MODEL", id="another model"),
         pytest.param(harness("x = 1\n"), "run_task", id="no run_task"),
-        pytest.param("print('hello')\n", "BOUNDARY", id="no boundary"),
+        pytest.param("print('hello')\n", "EDITABLE SECTION", id="no boundary"),
     ],
 )
 async def test_a_harness_that_cannot_be_measured_is_refused_by_name(tmp_path: Path, agent: str, said: str) -> None:
@@ -198,7 +198,7 @@ async def test_a_second_server_on_the_workspace_reads_but_does_not_write(tmp_pat
         run = await first("run_suite", description="the baseline", wait_sec=50)
         async with in_memory(Workspace(folder=tmp_path)) as second:
             assert (await second("read_run", run=run["run"]))["run"]["passed"] == 1
-            with pytest.raises(ToolFailed, match="another server"):
+            with pytest.raises(ToolFailed, match="Another server"):
                 await second("run_suite", description="at the same time")
 
 

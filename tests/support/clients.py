@@ -26,7 +26,7 @@ class ToolFailed(Exception):  # noqa: N818 - what a tool said, not a fault of th
 async def in_memory(workspace: Workspace, era: Era = "auto") -> AsyncGenerator[Call]:
     """Speak to a server in this process."""
     async with Client(build_server(workspace), mode=era) as client:
-        yield _caller(client)
+        yield caller(client)
 
 
 @asynccontextmanager
@@ -35,10 +35,12 @@ async def over_stdio(workspace: Workspace, era: Era = "auto", **env: str) -> Asy
     words = ["-m", "autoagent_mcp", "--workspace", str(workspace.folder)]
     server = StdioServerParameters(command=sys.executable, args=words, env={**os.environ, **env})
     async with Client(server, mode=era) as client:
-        yield _caller(client)
+        yield caller(client)
 
 
-def _caller(client: Client) -> Call:
+def caller(client: Client) -> Call:
+    """Return what calls a tool and returns its structured result, or raises ToolFailed."""
+
     async def call(tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         result = await client.call_tool(tool, arguments, read_timeout_seconds=300)
         if result.is_error:
