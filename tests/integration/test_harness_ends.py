@@ -119,6 +119,20 @@ async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp
         assert await harness.run(trial="sibling") == HarnessEnd(how="returned", detail="0")
 
 
+async def test_a_trial_has_a_share_of_the_processes(tmp_path: Path) -> None:
+    files = agent("""
+        import os, time
+        for number in range(1000):
+            try:
+                if os.fork() == 0:
+                    time.sleep(1000)
+            except OSError:
+                return str(number)
+    """)
+    async with trials(files, tmp_path) as harness:
+        assert 200 < int((await harness.run()).detail) < 256
+
+
 async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path) -> None:
     files = agent("""
         import os

@@ -74,14 +74,10 @@ def _load() -> ModuleType:
 
 
 def _set_environ() -> None:
-    libraries = os.environ.get("PYTHONPATH", "")
-    sys.path.extend(filter(None, libraries.split(":")))
-    os.environ.clear()
+    # The host is started without looking at PYTHONPATH (-I), so that no library can get into it.
+    sys.path.extend(filter(None, os.environ.get("PYTHONPATH", "").split(":")))
     os.environ.update(
         HOME="/tmp",
-        LANG="C.UTF-8",
-        PATH=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        PYTHONPATH=libraries,
         OPENAI_BASE_URL=f"http://127.0.0.1:{PORT}/openai/v1",
         ANTHROPIC_BASE_URL=f"http://127.0.0.1:{PORT}/anthropic",
         OPENAI_AGENTS_DISABLE_TRACING="1",

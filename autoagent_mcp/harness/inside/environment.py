@@ -42,7 +42,7 @@ class Environment:
     async def exec(
         self,
         command: str,
-        cwd: str | None = None,
+        cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
         timeout_sec: float | None = None,
         user: str | int | None = None,
@@ -54,7 +54,7 @@ class Environment:
         """
         order = {
             "command": command,
-            "cwd": cwd,
+            "cwd": str(cwd) if cwd else None,
             "env": dict(env) if env else None,
             "timeout_sec": timeout_sec,
             "user": user,
@@ -83,8 +83,9 @@ class Environment:
 
         def work() -> None:
             with self._get(source_path) as archive:
-                member = next((member for member in archive if member.isfile()), None)
-                content = archive.extractfile(member) if member else None
+                members = archive.getmembers()
+                names = [member.name for member in members]
+                content = archive.extractfile(members[0]) if names == [PurePosixPath(source_path).name] else None
                 if content is None:
                     raise FileNotFoundError(f"{source_path} is not a file")
                 target = Path(target_path)
