@@ -145,6 +145,7 @@ async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SEC,
         timeout_graceful_shutdown=1,

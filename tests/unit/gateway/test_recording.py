@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime, timezone
 from pathlib import Path
 
 import anyio
@@ -14,8 +15,9 @@ from support.stub_upstream import KEY, Drops, Fails, Holds, Says, StubUpstream
 from support.wire import Answer
 
 from autoagent_mcp.gateway.app import serve
-from autoagent_mcp.models.records import ModelRequest
-from autoagent_mcp.models.trial import FailureCause
+from autoagent_mcp.gateway.recorder import EXECS_LIMIT_BYTES, Recorder
+from autoagent_mcp.models.records import Exec, ModelRequest
+from autoagent_mcp.models.trial import FailureCause, TrialFiles
 
 FULL = Path("/dev/full")
 
@@ -142,3 +144,19 @@ async def test_a_provider_that_reports_its_own_failure_in_a_stream_is_down(stub:
         assert trial.session.failure is not None
         assert trial.session.failure.cause is FailureCause.MODEL_PROVIDER_DOWN
         assert trial.session.failure.detail == "Overloaded"
+
+
+def test_a_harness_in_a_loop_does_not_fill_the_disk(tmp_path: Path) -> None:
+    files = TrialFiles(folder=tmp_path)
+    recorder = Recorder(files, None)
+    now = datetime.now(timezone.utc)
+    loud = Exec(at=now, duration_sec=0.1, command="yes", return_code=0, stdout="y" * 99_000, stderr="n" * 99_000)
+    number = 2 * EXECS_LIMIT_BYTES // 200_000
+    for _ in range(number):
+        recorder.exec(loud)
+    lines = files.execs.read_bytes().splitlines()
+    last = Exec.model_validate_json(lines[-1])
+    assert len(lines) == number
+    assert files.execs.stat().st_size < EXECS_LIMIT_BYTES + 1_000_000
+    assert "98800 characters not recorded" in last.stdout
+    assert (last.command, last.return_code) == ("yes", 0)
