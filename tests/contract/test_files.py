@@ -120,7 +120,8 @@ async def test_a_file_that_grows_meanwhile_comes_out_in_order(sandbox: Sandbox, 
 async def test_programs_replaced_inside_do_not_serve_files(sandbox: Sandbox) -> None:
     fake = "#!/bin/sh\necho forged\n"
     await sandbox.put(
-        archive.pack_files({"tar": fake.encode(), "python3": fake.encode()}, executable=["tar", "python3"]), "/usr/bin"
+        archive.pack_files({"tar": fake.encode(), "python3": fake.encode()}, executable=["tar", "python3"]),
+        "/usr/bin",
     )
     assert (await sandbox.exec("tar")).stdout == "forged\n"
     await sandbox.put(archive.pack_files({"a": b"true"}), "/data")

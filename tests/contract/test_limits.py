@@ -10,23 +10,27 @@ from autoagent_mcp.sandbox.base import Backend, Limits, Sandbox, SandboxSpec
 MB = 1_000_000
 HOLD = "import time; x = b'x' * {bytes}; print('held', flush=True); time.sleep(1000)"
 GREEDY = {
-    "one process": "python3 -c 'x = bytearray(400_000_000); print(len(x))'",
-    "many processes": "for i in 1 2 3 4 5 6 7 8; do python3 -c 'x = b\"x\" * 60_000_000; import time; time.sleep(1000)' & done; wait",
-    "shared between processes": "python3 -c 'import mmap; m = mmap.mmap(-1, 400_000_000); m.write(bytes(400_000_000)); print(1)'",
-    "files in memory": "head -c 150000000 /dev/zero > /tmp/a; python3 -c 'x = b\"x\" * 150_000_000; print(1)'",
-    "files without a name": "python3 -c 'import os; f = os.memfd_create(\"x\"); [os.write(f, bytes(1 << 20)) for _ in range(400)]; print(1)'",
-    "files in /dev/shm": "head -c 60000000 /dev/zero > /dev/shm/a; python3 -c 'x = b\"x\" * 190_000_000; print(1)'",
-    "many empty files": "python3 -c 'import os; [os.close(os.open(f\"/tmp/{i}\", os.O_CREAT)) for i in range(300_000)]; print(1)'",
+    "one process": "x = bytearray(400_000_000); print(len(x))",
+    "many processes": "import os, time; [os.fork() for _ in range(3)]; x = b'x' * 60_000_000; time.sleep(1000)",
+    "shared between processes": "import mmap; m = mmap.mmap(-1, 400_000_000); m.write(bytes(400_000_000)); print(1)",
+    "files in memory": "open('/tmp/a', 'wb').write(bytes(150_000_000)); x = b'x' * 150_000_000; print(1)",
+    "files without a name": (
+        "import os; f = os.memfd_create('x'); [os.write(f, bytes(1 << 20)) for _ in range(400)]; print(1)"
+    ),
+    "files in /dev/shm": "open('/dev/shm/a', 'wb').write(bytes(60_000_000)); x = b'x' * 190_000_000; print(1)",
+    "many empty files": "import os; [os.close(os.open(f'/tmp/{i}', os.O_CREAT)) for i in range(300_000)]; print(1)",
 }
 
 
 @pytest.mark.parametrize("how", GREEDY)
 async def test_past_the_memory_limit_commands_are_killed_and_the_next_one_works(
-    backend: Backend, spec: SandboxSpec, how: str
+    backend: Backend,
+    spec: SandboxSpec,
+    how: str,
 ) -> None:
     limits = Limits(memory_mb=200, storage_mb=180)
     async with backend.start(spec.model_copy(update={"limits": limits})) as sandbox:
-        result = await sandbox.exec(GREEDY[how], timeout_sec=30)
+        result = await sandbox.exec(f'python3 -c "{GREEDY[how]}"', timeout_sec=30)
         assert result.return_code == 137, result
         assert "200 MB of memory" in result.stderr
         assert result.stdout == ""
@@ -46,7 +50,7 @@ async def test_within_the_memory_limit_nothing_is_killed(backend: Backend, spec:
 async def test_memory_is_limited_also_for_what_a_command_left_running(backend: Backend, spec: SandboxSpec) -> None:
     async with backend.start(spec.model_copy(update={"limits": Limits(memory_mb=200)})) as sandbox:
         await sandbox.exec(
-            f'python3 -c "{HOLD.format(bytes=150 * MB)}" > /tmp/out & until [ -s /tmp/out ]; do sleep 0.01; done'
+            f'python3 -c "{HOLD.format(bytes=150 * MB)}" > /tmp/out & until [ -s /tmp/out ]; do sleep 0.01; done',
         )
         result = await sandbox.exec(f'python3 -c "{HOLD.format(bytes=150 * MB)}"', timeout_sec=30)
         assert result.return_code == 137
@@ -61,7 +65,7 @@ async def test_files_are_limited_wherever_they_lie(backend: Backend, spec: Sandb
             assert "No space left" in result.stderr, folder
             await sandbox.exec(f"mv {folder}/big /keep 2> /dev/null; rm -f {folder}/big; truncate -s 9000000 /keep")
         result = await sandbox.exec(
-            "head -c 12000000 /dev/zero > /tmp/a; head -c 12000000 /dev/zero > /usr/local/bin/b"
+            "head -c 12000000 /dev/zero > /tmp/a; head -c 12000000 /dev/zero > /usr/local/bin/b",
         )
         assert "No space left" in result.stderr
 

@@ -25,7 +25,7 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-    """Mount a file system, as mount(2) does."""
+    """Mount a file system."""
     _check(
         _LIBC.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()),
         f"mount {kind} on {target}",
