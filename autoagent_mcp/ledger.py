@@ -8,13 +8,14 @@ same entries are kept as lines in git (refs/autoagent/ledger), from which a lost
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from typing_extensions import Self
@@ -57,7 +58,8 @@ class Entry(Frozen):
     """Counted from 0."""
     at: datetime
     kind: str
-    body: dict[str, Any]
+    body: str
+    """JSON."""
     previous_sha256: str
     sha256: str
 
@@ -73,7 +75,7 @@ class _Row(Frozen):
     sha256: str
 
     def entry(self) -> Entry:
-        return Entry.model_validate({**self.model_dump(), "body": json.loads(self.body)})
+        return Entry.model_validate(self.model_dump())
 
     def line(self) -> str:
         return _canonical({**self.model_dump(), "body": json.loads(self.body)})
@@ -144,9 +146,9 @@ class Ledger:
         row = await self._in_thread(lambda: self._append(kind, text))
         return row.entry()
 
-    async def entries(self, start: int = 0) -> list[Entry]:
-        """Return the entries from `start` on."""
-        return await self._in_thread(lambda: [row.entry() for row in self._rows(start)])
+    async def entries(self, start: int = 0, *, limit: int | None = None) -> list[Entry]:
+        """Return the entries from `start` on, at most `limit`."""
+        return await self._in_thread(lambda: [row.entry() for row in itertools.islice(self._rows(start), limit)])
 
     async def entry(self, seq: int) -> Entry:
         """Return one entry."""
@@ -370,7 +372,8 @@ def _parse(line: str, number: int) -> _Row:
         return _Row.model_validate({**value, "body": _canonical(value["body"])})
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(
-            f"Line {number} of refs/autoagent/ledger is no entry: {error}.", "The ref was changed from outside."
+            f"Line {number} of refs/autoagent/ledger is no entry: {error}.",
+            "The ref was changed from outside.",
         ) from error
 
 

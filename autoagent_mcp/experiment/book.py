@@ -8,27 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from autoagent_mcp.experiment.decision import crash_of
 from autoagent_mcp.ledger import Entry
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Began, Decided, Decision, Experiment, Measured
+from autoagent_mcp.models.experiment import Began, Decided, Decision, Experiment, Measured, TaskHistory
 from autoagent_mcp.models.run import Run, RunKind, RunState, Score
+from autoagent_mcp.models.task import Task
 
 BEGAN = "began"
+TRIED = "tried"
 MEASURED = "measured"
 DECIDED = "decided"
 
 
 class RunRecord(Frozen):
-    """A run that ended, without its trials."""
+    """A run that ended, without its trials and its score's tasks: both are in the ledger."""
 
     run: Run
     experiment: int
     score: Score
     crash: str
-    """See `decision.crash_of`."""
     seq: int
-    """The ledger entry that has the trials."""
+    """The entry that has the score."""
+    trials_seq: int
+    """The entry that has the trials."""
 
     @property
     def is_measured(self) -> bool:
@@ -36,7 +38,7 @@ class RunRecord(Frozen):
         return self.run.state is RunState.COMPLETE and not self.score.unmeasured
 
 
-class Totals(Frozen):
+class _Totals(Frozen):
     """A task's trials in all runs."""
 
     passed: int = 0
@@ -51,7 +53,9 @@ class Book:
     def __init__(self) -> None:
         self.experiments: list[Experiment] = []
         self.runs: dict[str, RunRecord] = {}
-        self.totals: dict[str, Totals] = {}
+        self._totals: dict[str, _Totals] = {}
+        self.rewards: dict[int, dict[str, float | None]] = {}
+        """Mean reward by task of each experiment's last suite run."""
         self.last_decided: Experiment | None = None
         self.kept = 0
         """How many experiments were kept, the baseline among them."""
@@ -59,6 +63,8 @@ class Book:
         self._by_identity: dict[str, int] = {}
         self._by_tree: dict[str, int] = {}
         self._suite_runs: dict[tuple[int, str], str] = {}
+        self._unfinished: dict[str, Score] = {}
+        self._changed: set[int] = set()
 
     @property
     def incumbent(self) -> Experiment | None:
@@ -80,14 +86,26 @@ class Book:
         found = self._suite_runs.get((experiment, fingerprint))
         return None if found is None else self.runs[found]
 
+    def history(self, task: Task) -> TaskHistory:
+        """Add up a task's trials in all runs."""
+        totals = self._totals.get(task.name, _Totals())
+        is_known = totals.cost_usd is not None
+        return TaskHistory(
+            task=task,
+            passed=totals.passed,
+            attempts=totals.attempts,
+            avg_cost_usd=(totals.cost_usd or 0.0) / max(1, totals.attempts) if is_known else None,
+            avg_duration_sec=totals.duration_sec / max(1, totals.attempts),
+        )
+
     def apply(self, entry: Entry) -> None:
         """Take in the next entry."""
         if entry.kind == BEGAN:
-            self._begin(Began.model_validate(entry.body), entry)
+            self._begin(Began.model_validate_json(entry.body), entry)
         elif entry.kind == MEASURED:
-            self._measure(Measured.model_validate(entry.body), entry)
+            self._measure(Measured.model_validate_json(entry.body), entry)
         elif entry.kind == DECIDED:
-            self._decide(Decided.model_validate(entry.body), entry)
+            self._decide(Decided.model_validate_json(entry.body), entry)
 
     def _begin(self, began: Began, entry: Entry) -> None:
         self.experiments.append(
@@ -98,30 +116,40 @@ class Book:
                 parent=began.parent,
                 base_commit=began.base_commit,
                 started_at=entry.at,
-            )
+            ),
         )
+        self._changed.add(began.n)
         self._by_identity[began.candidate.identity] = began.n
         self._by_tree[began.candidate.tree] = began.n
 
     def _measure(self, measured: Measured, entry: Entry) -> None:
-        run, old = measured.run, self.runs.get(measured.run.id)
+        run, score = measured.run, measured.score.model_copy(update={"tasks": ()})
         record = RunRecord(
-            run=run.model_copy(update={"trials": ()}),
+            run=run,
             experiment=measured.experiment,
-            score=measured.score,
-            crash=crash_of(run),
+            score=score,
+            crash=measured.crash,
             seq=entry.seq,
+            trials_seq=measured.trials_seq,
         )
         self.runs[run.id] = record
         self._suite_runs[measured.experiment, run.suite.fingerprint] = run.id
-        if old is not None:
-            self._count(old.score, -1)
-        self._count(measured.score, 1)
+        self._count_again(record, measured.score)
         experiment = self.experiments[measured.experiment]
         changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
         if run.kind is RunKind.SUITE and record.is_measured:
-            changes["score"] = measured.score
+            changes["score"] = score
+            self.rewards[experiment.n] = {task.task: task.avg_reward for task in measured.score.tasks}
         self._update(experiment, changes)
+
+    def _count_again(self, record: RunRecord, score: Score) -> None:
+        """Count a run's trials; those of a run that is taken up again were counted before."""
+        before = self._unfinished.pop(record.run.id, None)
+        if before is not None:
+            self._count(before, -1)
+        self._count(score, 1)
+        if not record.is_measured:
+            self._unfinished[record.run.id] = score
 
     def _decide(self, decided: Decided, entry: Entry) -> None:
         experiment = self.experiments[decided.experiment]
@@ -132,14 +160,20 @@ class Book:
         if decided.decision is Decision.KEEP:
             self._incumbent = decided.experiment
 
+    def take_changed(self) -> list[Experiment]:
+        """Return the experiments that changed since this was asked last, in order."""
+        changed, self._changed = sorted(self._changed), set[int]()
+        return [self.experiments[n] for n in changed]
+
     def _update(self, experiment: Experiment, changes: Mapping[str, object]) -> None:
+        self._changed.add(experiment.n)
         self.experiments[experiment.n] = experiment.model_copy(update=changes)
 
     def _count(self, score: Score, sign: int) -> None:
         for task in score.tasks:
-            old = self.totals.get(task.task, Totals())
+            old = self._totals.get(task.task, _Totals())
             known = old.cost_usd is not None and task.cost_usd is not None
-            self.totals[task.task] = Totals(
+            self._totals[task.task] = _Totals(
                 passed=old.passed + sign * task.passed,
                 attempts=old.attempts + sign * (task.attempts - task.unmeasured),
                 cost_usd=(old.cost_usd or 0.0) + sign * (task.cost_usd or 0.0) if known else None,

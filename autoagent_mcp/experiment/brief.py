@@ -20,6 +20,8 @@ class State(Frozen):
     """What is known."""
 
     incumbent: Experiment | None
+    failing: tuple[str, ...]
+    """Tasks that it does not always pass."""
     experiments: int
     kept: int
     last: tuple[Experiment, ...]
@@ -44,7 +46,7 @@ def write(state: State) -> Brief:
         _GOAL,
         f"Suite: {state.tasks} tasks, model {state.model}, sandboxes by {state.backend}"
         + (f"; {state.excluded} folders are excluded (list_tasks says why)." if state.excluded else "."),
-        _incumbent(state.incumbent),
+        _incumbent(state.incumbent, state.failing),
         _running(state.running, state.progress),
         state.working,
         _history(state),
@@ -54,12 +56,11 @@ def write(state: State) -> Brief:
     return Brief(text="\n\n".join(part for part in parts if part), next=state.next)
 
 
-def _incumbent(incumbent: Experiment | None) -> str:
+def _incumbent(incumbent: Experiment | None, failing: tuple[str, ...]) -> str:
     if incumbent is None:
         return "There is no baseline yet."
     if incumbent.score is None:
         return f"The incumbent is experiment {incumbent.n}: {_line(incumbent.description)}."
-    failing = [task.task for task in incumbent.score.tasks if task.passed < task.attempts]
     more = f" and {len(failing) - _FAILING_SHOWN} more" if len(failing) > _FAILING_SHOWN else ""
     return (
         f"The incumbent is experiment {incumbent.n} ({_line(incumbent.description)}): {_score(incumbent.score)}; "

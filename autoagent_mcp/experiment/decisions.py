@@ -36,22 +36,22 @@ class Decisions:
     def _book(self) -> Book:
         return self._record.book
 
-    def comparison(self, run: Run) -> Comparison | None:
+    async def comparison(self, run: Run) -> Comparison | None:
         """Compare a run with the incumbent's, where both measured the same thing; None where that says nothing."""
         record, incumbent = self._book.runs.get(run.id), self._book.incumbent
         if record is None or incumbent is None or incumbent.score is None or record.experiment == incumbent.n:
             return None
         if run.kind is RunKind.SUITE:
             before = self._book.run_of(incumbent.n, run.suite.fingerprint)
-            return None if before is None else self._compare(before, record)
+            return None if before is None else await self._compare(before, record)
         last = self._last_suite_run(incumbent)
         is_alike = last is not None and (last.run.suite.model, last.run.suite.backend) == (
             run.suite.model,
             run.suite.backend,
         )
-        return self._compare(last, record) if last is not None and is_alike else None
+        return await self._compare(last, record) if last is not None and is_alike else None
 
-    def verdict(self, record: RunRecord) -> Verdict:
+    async def verdict(self, record: RunRecord) -> Verdict:
         """Say what the rule makes of a suite run.
 
         Raises:
@@ -73,7 +73,7 @@ class Decisions:
                 f"Run {run.id} measured other tasks, another model, backend or other limits than the incumbent's runs.",
                 "Call revert_change, then run_suite, which measures the incumbent anew; then make the change again.",
             )
-        return decide(self._compare(before, record))
+        return decide(await self._compare(before, record))
 
     def require_incumbent(self) -> Experiment:
         """Return the incumbent.
@@ -107,7 +107,7 @@ class Decisions:
             await self.finish()
             return incumbent
         record = self._suite_run(found, fingerprint)
-        verdict = self.verdict(record)
+        verdict = await self.verdict(record)
         if verdict.decision is not Decision.KEEP:
             raise DecisionRefused(
                 f"Run {record.run.id} is no improvement. {verdict.reason}",
@@ -166,12 +166,17 @@ class Decisions:
         return incumbent is not None and await self._repo.kept() != _kept(incumbent)
 
     async def _keep(
-        self, experiment: Experiment, record: RunRecord, verdict: Verdict, editable: Editable, reflection: str
+        self,
+        experiment: Experiment,
+        record: RunRecord,
+        verdict: Verdict,
+        editable: Editable,
+        reflection: str,
     ) -> None:
-        await self._save(experiment, editable)
-        comparison = self.comparison(record.run)
+        candidate = await self._save(experiment, editable)
+        comparison = await self.comparison(record.run)
         message = _message(experiment, record, comparison, reflection)
-        commit = await self._repo.prepare_keep(await self._repo.candidate(experiment.n), message)
+        commit = await self._repo.prepare_keep(candidate, message)
         decided = Decided(
             experiment=experiment.n,
             decision=Decision.KEEP,
@@ -189,10 +194,12 @@ class Decisions:
         decision = Decision.CRASH if is_crash else Decision.REVERT
         await self._record.append(DECIDED, Decided(experiment=experiment.n, decision=decision, reason=lesson))
 
-    async def _save(self, experiment: Experiment, editable: Editable) -> None:
-        """See that the files, byte for byte, are what the experiment's ref holds: comments do not make a candidate."""
-        if await self._repo.at(await self._repo.candidate(experiment.n)) != editable:
-            await self._repo.snapshot(experiment.n, editable, experiment.description)
+    async def _save(self, experiment: Experiment, editable: Editable) -> str:
+        """See that the experiment's ref holds the files byte for byte (comments make no candidate of their own)."""
+        commit = await self._repo.candidate(experiment.n)
+        if commit is None or await self._repo.at(commit) != editable:
+            commit = (await self._repo.snapshot(experiment.n, editable, experiment.description)).commit
+        return commit
 
     async def _finish_keep(self, incumbent: Experiment) -> None:
         commit = _kept(incumbent)
@@ -200,7 +207,7 @@ class Decisions:
             await self._repo.mark_kept(commit)
             return
         if not await self._repo.can_keep(commit):
-            candidate = await self._repo.candidate(incumbent.n)
+            candidate = await self._repo.candidate(incumbent.n) or incumbent.candidate.commit
             commit = await self._repo.prepare_keep(candidate, _subject(incumbent.description))
             decided = Decided(
                 experiment=incumbent.n,
@@ -214,9 +221,12 @@ class Decisions:
 
     async def _finish_revert(self, dropped: Experiment, incumbent: Experiment) -> None:
         """Go on with a revert that ended between two files: some are the candidate's, the others the incumbent's."""
+        commit = await self._repo.candidate(dropped.n)
+        if commit is None:
+            return
         now = await self._repo.read()
         target = await self._repo.at(_kept(incumbent))
-        candidate = await self._repo.at(await self._repo.candidate(dropped.n))
+        candidate = await self._repo.at(commit)
         names = {*now.files, *target.files, *candidate.files}
         is_mixed = all(now.files.get(name) in (target.files.get(name), candidate.files.get(name)) for name in names)
         if is_mixed and now.files not in (target.files, candidate.files):
@@ -257,11 +267,11 @@ class Decisions:
         last = self._book.experiments[-1]
         return last if last.decision is None else None
 
-    def _compare(self, before: RunRecord, now: RunRecord) -> Comparison:
+    async def _compare(self, before: RunRecord, now: RunRecord) -> Comparison:
         experiments = self._book.experiments
         return compare(
-            before.score,
-            now.score,
+            await self._record.score(before),
+            await self._record.score(now),
             complexity_before=experiments[before.experiment].candidate.complexity,
             complexity_now=experiments[now.experiment].candidate.complexity,
         )
@@ -286,7 +296,7 @@ def _message(experiment: Experiment, record: RunRecord, comparison: Comparison |
         parts.append(
             f"Passed {comparison.passed_now} of {score.trials} trials, before {comparison.passed_before}; "
             f"syntax nodes {comparison.complexity_now}, before {comparison.complexity_before}.\n"
-            f"Solved: {', '.join(comparison.solved) or 'none'}. Broken: {', '.join(comparison.broken) or 'none'}."
+            f"Solved: {', '.join(comparison.solved) or 'none'}. Broken: {', '.join(comparison.broken) or 'none'}.",
         )
     parts.append(f"Experiment {experiment.n}, run {record.run.id}.")
     if len(" ".join(experiment.description.split())) > _SUBJECT_CHARS:

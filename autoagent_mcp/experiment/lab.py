@@ -25,7 +25,6 @@ from autoagent_mcp.errors import (
     UnknownNameError,
 )
 from autoagent_mcp.experiment import brief as brief_room
-from autoagent_mcp.experiment.book import Totals
 from autoagent_mcp.experiment.decisions import Decisions
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
@@ -83,6 +82,7 @@ class Lab:
             is_writer = await self._record.ledger.take_over()
             await self._load_tasks()
             if is_writer:
+                await self._repo.clear_locks(None)
                 await self._record.load()
                 await self._finish_left()
                 self._is_settled = True
@@ -130,7 +130,8 @@ class Lab:
             self._decisions.require_incumbent()
             chosen = [self._task(name) for name in sorted(set(tasks))]
             backend = self._bench.backend
-            some, suite = build_suite(chosen, (), attempts=attempts, config=self._bench.config, backend=backend)
+            config = self._bench.config
+            some, suite = build_suite(chosen, (), attempts=attempts, config=config, backend=backend, kind=RunKind.SPOT)
             return await self._start(RunKind.SPOT, description, some, suite)
 
     async def run(self, run_id: str) -> Run:
@@ -193,11 +194,11 @@ class Lab:
 
     async def comparison(self, run: Run) -> Comparison | None:
         """Compare a run with the incumbent's; None where that says nothing."""
-        return self._decisions.comparison(run)
+        return await self._decisions.comparison(run)
 
     async def tasks(self) -> tuple[tuple[TaskHistory, ...], tuple[Excluded, ...]]:
         """Return the suite's tasks with their history, and what is excluded from it."""
-        return tuple(self._history(task) for task in self._tasks), self._suite.excluded
+        return tuple(self._record.book.history(task) for task in self._tasks), self._suite.excluded
 
     async def next_step(self, run: Run) -> str:
         """Say what to do after a suite run."""
@@ -207,7 +208,7 @@ class Lab:
         if record.experiment == incumbent.n:
             return _IMPROVE
         try:
-            verdict = self._decisions.verdict(record)
+            verdict = await self._decisions.verdict(record)
         except (DecisionRefused, NotComparableError) as error:
             return str(error)
         if verdict.decision is Decision.KEEP:
@@ -223,6 +224,7 @@ class Lab:
         return brief_room.write(
             brief_room.State(
                 incumbent=book.incumbent,
+                failing=await self._failing(book.incumbent),
                 experiments=len(book.experiments),
                 kept=book.kept,
                 last=tuple(book.experiments[: -_SHOWN - 1 : -1]),
@@ -343,20 +345,16 @@ class Lab:
             return standing, "Call run_suite, or revert_change if the spot check was bad."
         return standing, await self.next_step(record.run)
 
+    async def _failing(self, incumbent: Experiment | None) -> tuple[str, ...]:
+        """Tasks that the incumbent does not always pass."""
+        records = [self._record.book.runs[run] for run in incumbent.runs] if incumbent else []
+        last = next((one for one in reversed(records) if one.run.kind is RunKind.SUITE and one.is_measured), None)
+        tasks = (await self._record.score(last)).tasks if last else ()
+        return tuple(task.task for task in tasks if task.passed < task.attempts)
+
     def _notices(self) -> list[str]:
         ledger = self._record.ledger
         return [*ledger.notices, *([] if ledger.writable else ["Another server works here; this one only reads."])]
-
-    def _history(self, task: Task) -> TaskHistory:
-        totals = self._record.book.totals.get(task.name, Totals())
-        known = totals.cost_usd is not None
-        return TaskHistory(
-            task=task,
-            passed=totals.passed,
-            attempts=totals.attempts,
-            avg_cost_usd=(totals.cost_usd or 0.0) / max(1, totals.attempts) if known else None,
-            avg_duration_sec=totals.duration_sec / max(1, totals.attempts),
-        )
 
 
 @asynccontextmanager

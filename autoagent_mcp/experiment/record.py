@@ -9,14 +9,19 @@ import anyio
 
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.experiment import results
-from autoagent_mcp.experiment.book import BEGAN, Book
+from autoagent_mcp.experiment.book import BEGAN, MEASURED, TRIED, Book, RunRecord
+from autoagent_mcp.experiment.decision import crash_of
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.ledger import Ledger
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Began, Candidate, Experiment
+from autoagent_mcp.models.experiment import Began, Candidate, Experiment, Measured, Tried
+from autoagent_mcp.models.run import Run, Score
 from autoagent_mcp.repo import Editable, Repo
+from autoagent_mcp.run.score import score
 from autoagent_mcp.workspace import Workspace
 
+_BATCH = 200
+"""Entries that are read at once: between batches others get their turn."""
 _log = logging.getLogger(__name__)
 _disk = anyio.CapacityLimiter(1)
 
@@ -31,6 +36,8 @@ class Record:
         self._published = 0
         self._read = 0
         self._order = anyio.Lock()
+        self._rows: dict[int, str] = {}
+        self._written = ""
         self.book = Book()
 
     async def load(self) -> None:
@@ -48,9 +55,10 @@ class Record:
         if not self.ledger.writable:
             await self.ledger.refresh()
         async with self._order:
-            for entry in await self.ledger.entries(self._read):
-                self.book.apply(entry)
-                self._read = entry.seq + 1
+            while entries := await self.ledger.entries(self._read, limit=_BATCH):
+                for entry in entries:
+                    self.book.apply(entry)
+                    self._read = entry.seq + 1
 
     async def append(self, kind: str, body: Frozen) -> None:
         """Append an entry; it is on disk in the database before anything else happens.
@@ -90,6 +98,28 @@ class Record:
             await self.append(BEGAN, began)
         return self.book.experiments[number]
 
+    async def enter_run(self, experiment: int, run: Run) -> None:
+        """Enter a run that ended, with its trials. Raises: see `append`."""
+        with anyio.CancelScope(shield=True):
+            trials = await self.ledger.append(TRIED, Tried(run=run.id, trials=run.trials))
+            measured = Measured(
+                experiment=experiment,
+                run=run.model_copy(update={"trials": ()}),
+                trials_seq=trials.seq,
+                score=score(run.trials),
+                crash=crash_of(run),
+            )
+            await self.append(MEASURED, measured)
+
+    async def run(self, record: RunRecord) -> Run:
+        """Return a run with its trials."""
+        entry = await self.ledger.entry(record.trials_seq)
+        return record.run.model_copy(update={"trials": Tried.model_validate_json(entry.body).trials})
+
+    async def score(self, record: RunRecord) -> Score:
+        """Return a run's score with its tasks."""
+        return Measured.model_validate_json((await self.ledger.entry(record.seq)).body).score
+
     async def _reconcile(self) -> None:
         last = await self.repo.last_ledger_line()
         if last is not None:
@@ -111,14 +141,17 @@ class Record:
 
     async def _write_results(self) -> None:
         """Write results.tsv; it is for people, so that what hinders it is no reason to stop."""
-        if not self.book.experiments:
+        for experiment in self.book.take_changed():
+            self._rows[experiment.n] = results.row(self.book, experiment)
+        text = results.HEADER + "".join(self._rows.values())
+        if not self.book.experiments or text == self._written:
             return
-        text = results.table(self.book)
         try:
             await anyio.to_thread.run_sync(
                 lambda: write_whole(self._workspace.results, text, mode=0o644, scratch=self._workspace.state),
                 limiter=_disk,
             )
+            self._written = text
         except OSError as error:
             _log.warning("results.tsv cannot be written: %s", error)
 

@@ -10,20 +10,20 @@ from autoagent_mcp.models.experiment import Decision, Experiment
 COLUMNS = ("commit", "avg_score", "passed", "task_scores", "cost_usd", "status", "description")
 
 
-def table(book: Book) -> str:
-    """Return the whole file: a row for each experiment that was measured on the suite, crashed or was decided.
+HEADER = "\t".join(COLUMNS) + "\n"
+
+
+def row(book: Book, experiment: Experiment) -> str:
+    """Return an experiment's line; empty where it was neither measured on the suite, nor crashed, nor was decided.
 
     `passed` is passed/trials, `task_scores` a JSON object of each task's mean reward, `status` keep, discard or crash;
     a candidate that is not decided yet is a discard whose description says so.
     """
-    rows = [_row(book, one) for one in book.experiments if one.score or one.decision or _crashed(book, one)]
-    return "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
-
-
-def _row(book: Book, experiment: Experiment) -> tuple[str, ...]:
     score = experiment.score
-    rewards = {task.task: _rounded(task.avg_reward) for task in score.tasks} if score else {}
-    return (
+    if not (score or experiment.decision or _crashed(book, experiment)):
+        return ""
+    rewards = {task: _rounded(reward) for task, reward in book.rewards.get(experiment.n, {}).items()}
+    columns = (
         (experiment.kept_commit or experiment.candidate.commit)[:7],
         "" if score is None or score.avg_score is None else f"{score.avg_score:.4f}",
         f"{score.passed}/{score.trials}" if score else "",
@@ -32,6 +32,7 @@ def _row(book: Book, experiment: Experiment) -> tuple[str, ...]:
         _status(book, experiment),
         _description(experiment),
     )
+    return "\t".join(columns) + "\n"
 
 
 def _status(book: Book, experiment: Experiment) -> str:

@@ -15,15 +15,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from autoagent_mcp.errors import AutoagentError, BusyError, UnknownNameError
-from autoagent_mcp.experiment.book import DECIDED, MEASURED
+from autoagent_mcp.experiment.book import DECIDED
 from autoagent_mcp.experiment.record import Record
-from autoagent_mcp.models.experiment import Decided, Decision, Measured
+from autoagent_mcp.models.experiment import Decided, Decision
 from autoagent_mcp.models.run import Progress, Run, RunKind, RunState
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.run import run as run_room
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.run import Report, RunRequest
-from autoagent_mcp.run.score import score
 
 _POLL_SEC = 0.5
 """How often a server that only reads looks whether the other one's run has ended."""
@@ -110,8 +109,7 @@ class Runs:
             if found is not None:
                 return found
         if run_id in self._record.book.runs:
-            entry = await self._record.ledger.entry(self._record.book.runs[run_id].seq)
-            return Measured.model_validate(entry.body).run
+            return await self._record.run(self._record.book.runs[run_id])
         found = await self._on_disk(run_id)
         if found is None:
             raise UnknownNameError("run", run_id, self._ids())
@@ -166,7 +164,7 @@ class Runs:
             experiment = self._record.book.by_tree(run.candidate) if run else None
             is_new = record is None or (run is not None and run.finished_at != record.run.finished_at)
             if run is not None and experiment is not None and is_new:
-                await self._record.append(MEASURED, Measured(experiment=experiment.n, run=run, score=score(run.trials)))
+                await self._record.enter_run(experiment.n, run)
         await self._crown()
 
     async def _go(self, active: _Active, request: RunRequest) -> None:
@@ -189,8 +187,7 @@ class Runs:
                 run = run.model_copy(update={"state": RunState.CANCELLED})
             if run.finished_at is None:
                 run = run.model_copy(update={"finished_at": datetime.now(timezone.utc)})
-            entry = Measured(experiment=active.experiment, run=run, score=score(run.trials))
-            await self._record.append(MEASURED, entry)
+            await self._record.enter_run(active.experiment, run)
             await self._crown()
         except AutoagentError:
             _log.exception("Run %s ended, but could not be entered in the ledger", active.run.id)
@@ -207,7 +204,10 @@ class Runs:
             if record.run.kind is RunKind.SUITE and record.is_measured:
                 commit = book.experiments[record.experiment].base_commit
                 decided = Decided(
-                    experiment=record.experiment, decision=Decision.KEEP, reason="The baseline.", kept_commit=commit
+                    experiment=record.experiment,
+                    decision=Decision.KEEP,
+                    reason="The baseline.",
+                    kept_commit=commit,
                 )
                 await self._record.append(DECIDED, decided)
                 await self._record.repo.mark_kept(commit)

@@ -8,6 +8,7 @@ from enum import Enum
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.run import Run, Score
 from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.trial import Trial
 
 
 class Candidate(Frozen):
@@ -49,7 +50,7 @@ class Experiment(Frozen):
     """The incumbent's tree at the time; None for the baseline."""
     runs: tuple[str, ...] = ()
     score: Score | None = None
-    """Of its last finished suite run; None while it has none."""
+    """Of its last finished suite run, without its tasks, of which there are many; None while it has none."""
     decision: Decision | None = None
     reason: str = ""
     """Why it was kept, or what was learnt from it."""
@@ -86,12 +87,24 @@ class Began(Frozen):
     base_commit: str
 
 
+class Tried(Frozen):
+    """Ledger entry `tried`: a run's trials. Apart from the run, so that they need not be read to know how it went."""
+
+    run: str
+    trials: tuple[Trial, ...]
+
+
 class Measured(Frozen):
-    """Ledger entry `measured`: a run that ended, whole; one that is taken up again and ends again is entered again."""
+    """Ledger entry `measured`: a run that ended; one that is taken up again and ends again is entered again."""
 
     experiment: int
     run: Run
+    """Without its trials."""
+    trials_seq: int
+    """The entry that has them."""
     score: Score
+    crash: str
+    """Why it shows a crash of the harness; empty where it does not."""
 
 
 class Decided(Frozen):

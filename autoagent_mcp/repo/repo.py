@@ -107,9 +107,10 @@ class Repo:
         """
         return await self._in_thread(lambda: self._snapshot(f"{REFS}/experiments/{number}", editable, message))
 
-    async def candidate(self, number: int) -> str:
-        """Return the commit of an experiment's candidate, in its newest version."""
-        return await self._in_thread(lambda: self._git.text("rev-parse", "--verify", f"{REFS}/experiments/{number}"))
+    async def candidate(self, number: int) -> str | None:
+        """Return the commit of an experiment's candidate, in its newest version; None where the ref is gone."""
+        ref = f"{REFS}/experiments/{number}"
+        return await self._in_thread(lambda: self._git.try_text("rev-parse", "--verify", "--quiet", ref))
 
     async def prepare_keep(self, candidate: str, message: str) -> str:
         """Make, but do not move to, the commit that has HEAD's files with the editable ones of `candidate`.
@@ -180,7 +181,8 @@ class Repo:
             raise RepoError("The repository has no commit yet.", "Commit what is there: git add -A && git commit.")
         if self._git.try_text("symbolic-ref", "--quiet", "HEAD") is None:
             raise RepoError(
-                "HEAD is detached, so there is no branch to keep changes on.", "Switch to one: git switch -c autoagent."
+                "HEAD is detached, so there is no branch to keep changes on.",
+                "Switch to one: git switch -c autoagent.",
             )
         for name, what in _IN_PROGRESS.items():
             if (self._folder / name).exists():
