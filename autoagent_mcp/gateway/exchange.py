@@ -108,6 +108,7 @@ class Exchange:
             raise GarbledError(f"the provider's answer is not one of this API: {data[:200]!r}")
         answer = self._answer
         answer.status, answer.body, answer.is_complete = response.status_code, body, True
+        answer.received_bytes = len(data)
         await reply.whole(response.status_code, self._upstream.scrubbed_bytes(data))
 
     async def _pass_refusal_on(self, response: httpx2.Response, reply: Reply) -> None:
@@ -214,9 +215,10 @@ class Exchange:
         reported = self._api.tokens(answer.body or {})
         if answer.is_complete and reported:
             return reported
-        answer.error = (
-            f"{answer.error or 'the call was cut off' if not answer.is_complete else ''} (tokens are guessed)"
-        )
+        if answer.is_complete:
+            self._session.notice("The provider did not say what some calls took: their tokens are guessed.")
+        else:
+            answer.error = f"{answer.error or 'the call was cut off'} (tokens are guessed)"
         guess = Tokens(self._share.prompt, answer.received_bytes // _BYTES_PER_TOKEN)
         known = reported or Tokens()
         return known._replace(prompt=known.prompt or guess.prompt, completion=max(known.completion, guess.completion))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from anthropic import AsyncAnthropic
 from anthropic import BadRequestError as AnthropicBadRequestError
 from openai import AsyncOpenAI, BadRequestError
+from support import wire
 from support.gateways import ANTHROPIC, CHAT, LOCAL, MESSAGES, OPENAI, Trial, a_trial
-from support.stub_upstream import Holds, StubUpstream
+from support.stub_upstream import Holds, Says, StubUpstream
 from support.wire import Answer
 
 from autoagent_mcp.config import TrialSettings
@@ -155,6 +157,18 @@ async def test_an_unknown_price_is_unknown_and_the_local_model_is_free(stub: Stu
         await trial.chat(model=LOCAL.name)
         assert trial.session.usage.cost_usd == 0.0
         assert trial.session.usage.prompt_tokens == 100
+
+
+async def test_a_provider_that_does_not_tell_usage_is_not_free(stub: StubUpstream, tmp_path: Path) -> None:
+    whole = wire.chat(Answer(text="word " * 400), OPENAI.name)
+    del whole["usage"]
+    stub.fault = Says(json.dumps(whole).encode())
+    async with a_trial(stub, tmp_path) as trial:
+        await trial.chat()
+        assert 500 < trial.session.usage.completion_tokens < 700
+        assert trial.session.usage.prompt_tokens > 0
+        assert trial.responses[0].error == ""
+        assert "their tokens are guessed" in trial.session.notices[0]
 
 
 async def test_the_pinned_service_tier_has_its_own_price(stub: StubUpstream, tmp_path: Path) -> None:
