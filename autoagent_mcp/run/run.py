@@ -57,12 +57,19 @@ class RunRequest:
 
 
 def build_suite(
-    tasks: Sequence[Task], excluded: Sequence[Excluded], *, attempts: int, config: Config, backend: Backend,
+    tasks: Sequence[Task],
+    excluded: Sequence[Excluded],
+    *,
+    attempts: int,
+    config: Config,
+    backend: Backend,
+    kind: RunKind = RunKind.SUITE,
 ) -> tuple[tuple[Task, ...], Suite]:
     """Choose the tasks that this backend can run and name the others, each with its reasons.
 
     The fingerprint covers all that makes two runs comparable: the tasks' content, the attempts, the model with its
-    pins, the backend, the limits and what counts as a pass.
+    pins, the backend, the limits and what counts as a pass; and the kind, since a spot check of all tasks is none the
+    less a spot check.
     """
     refusals = {task.name: (*backend.refusals(task), *_unresolved(task)) for task in tasks}
     able = tuple(task for task in tasks if not refusals[task.name])
@@ -70,6 +77,7 @@ def build_suite(
     out = [*excluded, *(Excluded(task=name, reasons=why) for name, why in refusals.items() if why)]
     same = {
         "tasks": {task.name: task.digest for task in able},
+        "kind": kind.value,
         "attempts": attempts,
         "backend": backend.name,
         "config": config.model_dump(mode="json", include={"model", "trial", "sandbox", "decision"}),
@@ -171,7 +179,7 @@ class _Run:
             yield HarnessSolver(harness, gateway, self._bench.config.trial)
 
     async def _try(
-        self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter, run_scope: anyio.CancelScope,
+        self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter, run_scope: anyio.CancelScope
     ) -> None:
         plan = Plan(
             run=self._request.id,
@@ -214,7 +222,7 @@ class _Run:
                 total=len(self._request.tasks) * self._request.suite.attempts,
                 passed=sum(trial.passed for trial in trials),
                 cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
-            ),
+            )
         )
 
     async def _write(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:

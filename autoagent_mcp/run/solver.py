@@ -88,7 +88,7 @@ class HarnessSolver:
                 log=files.harness_log,
             )
         return Outcome(
-            failure=_failure(end, session), usage=session.usage, commands=session.commands, notices=session.notices,
+            failure=_failure(end, session), usage=session.usage, commands=session.commands, notices=session.notices
         )
 
 

@@ -68,7 +68,7 @@ async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config) 
         raise
     except SandboxError as error:
         line.failure = Failure(
-            cause=FailureCause.SANDBOX_LOST if line.started else FailureCause.IMAGE_FAILED, detail=str(error),
+            cause=FailureCause.SANDBOX_LOST if line.started else FailureCause.IMAGE_FAILED, detail=str(error)
         )
     finally:
         trial = await line.finish()
@@ -213,7 +213,7 @@ class _Line:
                     storage_mb=asked.storage_mb or ours.storage_mb,
                     processes=ours.processes,
                 ),
-            },
+            }
         )
 
     @contextmanager

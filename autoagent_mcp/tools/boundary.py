@@ -84,10 +84,7 @@ class Door:
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Lab]:
         settings = config_file.load(self._workspace.folder)
-        async with (
-            open_bench(self._workspace, settings) as bench,
-            open_lab(bench) as lab,
-        ):
+        async with open_bench(self._workspace, settings) as bench, open_lab(bench) as lab:
             yield lab
 
 

@@ -12,7 +12,7 @@ from autoagent_mcp.tools.views import DecisionView, experiment_row
 
 @speaks_mcp
 async def keep_change(
-    ctx: ToolContext, reflection: Annotated[str, Field(min_length=20, max_length=4000)],
+    ctx: ToolContext, reflection: Annotated[str, Field(min_length=20, max_length=4000)]
 ) -> DecisionView:
     """Keep the harness as it is now: commits agent.py and .agent/ alone on the current branch.
 

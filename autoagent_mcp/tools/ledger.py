@@ -9,15 +9,7 @@ from pydantic import Field
 from autoagent_mcp.models.experiment import Decision
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
 from autoagent_mcp.tools.text import DATA_NOTE, clip, cost_text
-from autoagent_mcp.tools.views import (
-    ROWS_PER_PAGE,
-    BriefView,
-    LedgerView,
-    TaskRow,
-    TasksView,
-    experiment_row,
-    pages_of,
-)
+from autoagent_mcp.tools.views import ROWS_PER_PAGE, BriefView, LedgerView, TaskRow, TasksView, experiment_row, pages_of
 
 BRIEF_LIMIT_CHARS = 8_000
 

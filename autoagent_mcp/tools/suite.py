@@ -8,7 +8,7 @@ import anyio
 from pydantic import Field
 
 from autoagent_mcp.experiment.lab import Lab
-from autoagent_mcp.models.run import Progress, Run, RunKind, RunState
+from autoagent_mcp.models.run import Run, RunKind, RunState
 from autoagent_mcp.run.score import score
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
 from autoagent_mcp.tools.text import cost_text
@@ -87,16 +87,18 @@ async def _wait(ctx: ToolContext, lab: Lab, run_id: str, wait_sec: float) -> Run
     run = await lab.run(run_id)
     with anyio.move_on_after(wait_sec):
         while not is_over(run):
-            await _report(ctx, lab.progress(run_id))
+            await _report(ctx, run)
             run = await lab.wait(run_id, PROGRESS_SEC)
-    return await _view(lab, await lab.run(run_id))
+    run = await lab.run(run_id)
+    await _report(ctx, run)
+    return await _view(lab, run)
 
 
-async def _report(ctx: ToolContext, progress: Progress | None) -> None:
-    if progress is None:
-        return
-    message = f"{progress.done} of {progress.total} trials, {progress.passed} passed, {cost_text(progress.cost_usd)}"
-    await ctx.report_progress(progress.done, progress.total, message)
+async def _report(ctx: ToolContext, run: Run) -> None:
+    found = score(run.trials)
+    total = len(run.suite.tasks) * run.suite.attempts
+    message = f"{found.trials} of {total} trials, {found.passed} passed, {cost_text(found.usage.cost_usd)}"
+    await ctx.report_progress(found.trials, total, message)
 
 
 async def _view(lab: Lab, run: Run) -> RunView:
