@@ -26,6 +26,8 @@ _FOLDER = "/harness"
 _BOOT = f"import sys; sys.path.insert(0, '{_FOLDER}/lib'); from {_INSIDE}.host import main; main()"
 _REQUIREMENTS = ".agent/requirements.txt"
 _IMPORT_SEC = 60.0
+_START_SEC = 120.0
+"""For a child to be forked, which others may wait for too."""
 _RELEASE_SEC = 10.0
 """A child is dead some milliseconds after it was told to be; a host that needs this long is not trusted any more."""
 _PROBE_SEC = 5.0
@@ -47,9 +49,19 @@ class HarnessProcess:
     Should its sandbox break, the trials that are live in it end, and the next one gets a new sandbox.
     """
 
-    def __init__(self, backend: Backend, spec: SandboxSpec, python: str, content: bytes, gateway_port: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        spec: SandboxSpec,
+        *,
+        python: str,
+        content: bytes,
+        gateway_port: int,
+        import_timeout_sec: float,
+    ) -> None:
         self._backend, self._spec, self._python = backend, spec, python
         self._content, self._gateway_port = content, gateway_port
+        self._import_timeout_sec = import_timeout_sec
         self._starting = anyio.Lock()
         self._tunnel: Tunnel | None = None
         self.notices: tuple[str, ...] = ()
@@ -75,9 +87,7 @@ class HarnessProcess:
             return HarnessEnd(how="crashed", detail=str(error))
         line = await tunnel.start({"token": token, "instruction": instruction})
         try:
-            with anyio.move_on_after(timeout_sec):
-                await _follow(line, log)
-            end = line.end or ("timeout", f"run_task did not return within {timeout_sec:g} s.")
+            end = await _watch(line, timeout_sec, log)
         finally:
             with anyio.CancelScope(shield=True):
                 await _release(tunnel, line, trial)
@@ -120,14 +130,14 @@ class HarnessProcess:
             raise failure
 
     async def _import(self, tunnel: Tunnel) -> AutoagentError | None:
-        with anyio.move_on_after(_IMPORT_SEC):
+        with anyio.move_on_after(self._import_timeout_sec):
             await tunnel.heard.wait()
         words = tunnel.imported
         if words is None:
             if tunnel.reason:
                 return SandboxError(f"The harness sandbox did not come up: {tunnel.reason}", "Run again.")
             return HarnessError(
-                f"agent.py was still being imported after {_IMPORT_SEC:g} s.",
+                f"agent.py was still being imported after {self._import_timeout_sec:g} s.",
                 "Do the work in run_task; importing should only define things.",
             )
         if "refused" in words:
@@ -148,6 +158,7 @@ async def start(
     *,
     name: str,
     gateway_port: int,
+    import_timeout_sec: float = _IMPORT_SEC,
 ) -> AsyncGenerator[HarnessProcess]:
     """Start a harness sandbox with agent.py imported, for as long as the context lasts.
 
@@ -156,6 +167,7 @@ async def start(
         files: agent.py and .agent/ by path.
         name: Of the sandbox.
         gateway_port: Where the gateway listens on 127.0.0.1; nothing else can be reached from inside.
+        import_timeout_sec: For importing agent.py.
 
     Raises:
         HarnessError: agent.py cannot be imported, or its requirements cannot be installed.
@@ -167,7 +179,14 @@ async def start(
     async with anyio.create_task_group() as group:
         # Caught here and raised below, or the group would wrap it.
         try:
-            harness = HarnessProcess(backend, spec, python, _pack(files), gateway_port)
+            harness = HarnessProcess(
+                backend,
+                spec,
+                python=python,
+                content=_pack(files),
+                gateway_port=gateway_port,
+                import_timeout_sec=import_timeout_sec,
+            )
             await harness.open(group)
             yield harness
         except Exception as error:  # noqa: BLE001 - raised again
@@ -175,6 +194,17 @@ async def start(
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _watch(line: Line, timeout_sec: float, log: Path) -> tuple[str, str]:
+    """Wait for its end, and say how it came; the time runs from when run_task is called."""
+    with anyio.move_on_after(_START_SEC):
+        await line.started.wait()
+    if not line.started.is_set():
+        return "crashed", f"It could not be started within {_START_SEC:g} s."
+    with anyio.move_on_after(timeout_sec):
+        await _follow(line, log)
+    return line.end or ("timeout", f"run_task did not return within {timeout_sec:g} s.")
 
 
 async def _follow(line: Line, log: Path) -> None:
@@ -217,7 +247,10 @@ async def _is_lost(sandbox: Sandbox) -> bool:
 
 def _import_error(traceback: str) -> HarnessError:
     last = traceback.strip().splitlines()[-1].strip()
-    return HarnessError(f"agent.py cannot be imported: {last}", f"Correct it and call again. It ended so:\n{traceback}")
+    cure = "Correct it and call again."
+    if "_API_KEY" in traceback:
+        cure = "Make clients in run_task or create_agent: only there the variables of the model are set."
+    return HarnessError(f"agent.py cannot be imported: {last}", f"{cure} It ended so:\n{traceback}")
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:

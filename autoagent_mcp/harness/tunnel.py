@@ -54,6 +54,8 @@ class Line:
         self.log = bytearray()
         self.logged_bytes = 0
         self.changed = anyio.Event()
+        self.started = anyio.Event()
+        """Set when it got its order, or ended before."""
         self.end: tuple[str, str] | None = None
         """How it ended, and what the host said of it."""
         self.gone = anyio.Event()
@@ -64,6 +66,7 @@ class Line:
         self.end = self.end or (how, detail)
         for stream in self.streams.values():
             stream.scope.cancel()
+        self.started.set()
         self.changed.set()
 
     def add_log(self, data: bytes) -> None:
@@ -183,6 +186,8 @@ class Tunnel:
             how = end.get("how", "")
             line.close(how if how in {"returned", "raised"} else "crashed", end.get("detail", "")[:_DETAIL_LIMIT])
             line.gone.set()
+        elif kind == frames.STARTED:
+            line.started.set()
         elif kind == frames.LOG:
             line.add_log(payload)
         elif kind == frames.OPEN:

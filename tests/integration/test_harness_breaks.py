@@ -67,9 +67,7 @@ def kill_sandboxes() -> None:
 
 @pytest.mark.parametrize(("instruction", "how"), [("wait", "lost"), ("call", "crashed")])
 async def test_a_lost_sandbox_is_the_harnesss_failure_once_it_has_begun_to_work(
-    instruction: str,
-    how: str,
-    tmp_path: Path,
+    instruction: str, how: str, tmp_path: Path
 ) -> None:
     async with trials(agent(WAITS), tmp_path) as harness:
         ends: list[HarnessEnd] = []

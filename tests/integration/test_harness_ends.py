@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
-from support.harnesses import agent, trials
+from support.harnesses import agent, processes, trials
 
 from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.harness.process import HarnessEnd
@@ -230,14 +231,37 @@ async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: 
     ids=["syntax", "missing", "exit", "_exit", "loud", "segfault", "empty"],
 )
 async def test_an_agent_that_cannot_be_imported_is_refused_with_the_reason(
-    source: bytes,
-    problem: str,
-    tmp_path: Path,
+    source: bytes, problem: str, tmp_path: Path
 ) -> None:
     with pytest.raises(HarnessError, match="cannot be imported") as caught:
         async with trials({"agent.py": source}, tmp_path):
             pass
     assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time; time.sleep(1000)",
+        "while True: pass",
+        "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    ],
+    ids=["sleeps", "spins", "forks"],
+)
+async def test_an_import_without_end_is_cut_off_and_leaves_nothing(source: str, tmp_path: Path) -> None:
+    marker = f"76543{os.getpid()}"
+    prelude = f"import subprocess\nsubprocess.Popen(['sleep', '{marker}'])\n"
+    with pytest.raises(HarnessError, match="still being imported after 2 s"):
+        async with trials({"agent.py": (prelude + source).encode()}, tmp_path, import_timeout_sec=2):
+            pass
+    assert processes(marker) == []
+
+
+async def test_a_client_made_at_import_is_told_where_to_be_made(tmp_path: Path) -> None:
+    source = b"import os\nkey = os.environ['OPENAI_API_KEY']"
+    with pytest.raises(HarnessError, match="Make clients in run_task"):
+        async with trials({"agent.py": source}, tmp_path):
+            pass
 
 
 async def test_a_missing_agent_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -51,7 +51,16 @@ async def test_no_key_is_in_its_environment(tmp_path: Path, monkeypatch: pytest.
     assert environ.pop("OPENAI_API_KEY") == environ.pop("ANTHROPIC_API_KEY") == "token-of-trial"
     assert environ.pop("OPENAI_BASE_URL") == "http://127.0.0.1:4000/openai/v1"
     assert environ.pop("ANTHROPIC_BASE_URL") == "http://127.0.0.1:4000/anthropic"
-    assert set(environ) <= {"HOME", "LANG", "LC_CTYPE", "OPENAI_AGENTS_DISABLE_TRACING", "PATH", "PWD", "PYTHONPATH"}
+    assert set(environ) <= {
+        "HOME",
+        "LANG",
+        "LC_CTYPE",
+        "OPENAI_AGENTS_DISABLE_TRACING",
+        "PATH",
+        "PWD",
+        "PYTHONPATH",
+        "USER",
+    }
 
 
 async def test_nothing_can_be_reached_but_the_gateway(tmp_path: Path) -> None:
@@ -229,9 +238,7 @@ async def test_nothing_carries_over_from_one_trial_to_the_next(tmp_path: Path) -
     ids=["thread", "shared mmap", "memfd", "pipe", "socketpair", "process", "fork", "shared file mapped to read"],
 )
 async def test_what_an_import_leaves_behind_makes_each_trial_import_by_itself(
-    top: str,
-    notice: str,
-    tmp_path: Path,
+    top: str, notice: str, tmp_path: Path
 ) -> None:
     async with trials(agent(COUNT, top=f"{top}\nseen = 0"), tmp_path) as harness:
         assert len(harness.harness.notices) == 1

@@ -178,14 +178,14 @@ class KeptSandboxes(BubblewrapBackend):
 
 @asynccontextmanager
 async def trials(
-    files: Mapping[str, bytes],
-    folder: Path,
-    backend: BubblewrapBackend | None = None,
+    files: Mapping[str, bytes], folder: Path, backend: BubblewrapBackend | None = None, import_timeout_sec: float = 60
 ) -> AsyncGenerator[Trials]:
     """Start a harness in a real sandbox."""
     backend = backend or BubblewrapBackend("tests", folder / "cache")
     with stub_gateway() as gateway:
-        async with process.start(backend, files, name="harness", gateway_port=gateway.port) as harness:
+        async with process.start(
+            backend, files, name="harness", gateway_port=gateway.port, import_timeout_sec=import_timeout_sec
+        ) as harness:
             yield Trials(harness, gateway, folder)
 
 

@@ -81,10 +81,13 @@ def _set_environ() -> None:
         OPENAI_BASE_URL=f"http://127.0.0.1:{PORT}/openai/v1",
         ANTHROPIC_BASE_URL=f"http://127.0.0.1:{PORT}/anthropic",
         OPENAI_AGENTS_DISABLE_TRACING="1",
+        USER="agent",
     )
 
 
 def _serve(command: socket.socket) -> NoReturn:
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
     signal.signal(signal.SIGCHLD, _reap)
     while True:
         message, files, _, _ = socket.recv_fds(command, 16, 2)
@@ -225,6 +228,7 @@ def _set_limits(*, is_trial: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
     resource.setrlimit(resource.RLIMIT_DATA, (_DATA_BYTES, _DATA_BYTES))
-    if is_trial:
-        # Counted per user namespace since Linux 5.14, so one trial's forks do not use up its siblings' share.
-        resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))
+    # Counted per user namespace since Linux 5.14, so one trial's forks do not use up its siblings' share. What imports
+    # agent.py has the same limit, and `_serve` the sandbox's again, as its children count for it too.
+    hard = _PROCESSES if is_trial else resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, hard))

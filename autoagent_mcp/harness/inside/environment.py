@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 _T = TypeVar("_T")
-_THREADS = 16
+_THREADS = 24
 _ERROR_LIMIT = 2000
 
 

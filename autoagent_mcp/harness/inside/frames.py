@@ -7,8 +7,8 @@ import struct
 HEADER = struct.Struct("!BIII")
 """kind, trial, stream, size of the payload that follows."""
 
-START, KILL, READY, ENDED, LOG, OPEN, DATA, CREDIT, END, RESET = range(1, 11)
-"""To the host: START (JSON), KILL. From it: READY (JSON), ENDED (JSON), LOG, OPEN. Both ways: the rest."""
+START, KILL, READY, STARTED, ENDED, LOG, OPEN, DATA, CREDIT, END, RESET = range(1, 12)
+"""To the host: START (JSON), KILL. From it: READY (JSON), STARTED, ENDED (JSON), LOG, OPEN. Both ways: the rest."""
 
 PAYLOAD_LIMIT_BYTES = 128 * 1024
 """Of any frame but START."""

@@ -8,15 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from autoagent_mcp.harness.inside.frames import (
-    CHUNK_BYTES,
-    CREDIT,
-    DATA,
-    END,
-    LOG_HALF_BYTES,
-    RESET,
-    WINDOW_BYTES,
-)
+from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, CREDIT, DATA, END, LOG_HALF_BYTES, RESET, WINDOW_BYTES
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from autoagent_mcp.harness.inside import inspection, kernel
-from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, ENDED, LOG, OPEN, PORT, STREAMS_PER_TRIAL
+from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, ENDED, LOG, OPEN, PORT, STARTED, STREAMS_PER_TRIAL
 from autoagent_mcp.harness.inside.streams import READ, WRITE, Carrier, Connection, Log
 
 WORDS_LIMIT_BYTES = 64 * 1024
+_TOO_EARLY = "its process ended before it began"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -94,16 +95,20 @@ class Trial:
         self._is_forked = True
         if answer != b"forked":
             self.finish("crashed", f"no process could be started: {answer[:200].decode(errors='replace')}")
+        elif self._is_mute:
+            self.finish("crashed", _TOO_EARLY)
         elif self.pid != -1:
             self._admit()
-        elif self._is_mute:
-            self.finish("crashed", "its process ended before it began")
 
     def _admit(self) -> None:
         """Let it have its trial, if it is as alone as it must be."""
         try:
             self._pidfd = os.pidfd_open(self.pid)
-            self._office.watch_end(self._pidfd, self._on_dead)
+        except ProcessLookupError:
+            self.finish("crashed", _TOO_EARLY)
+            return
+        self._office.watch_end(self._pidfd, self._on_dead)
+        try:
             self._office.examine(self)
             net = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
             try:
@@ -117,6 +122,7 @@ class Trial:
         else:
             self._office.watch(self._listener.fileno(), 0, READ, self._on_listener)
             self._office.watch(self._channel.fileno(), READ, READ | WRITE, self._on_channel)
+            self._office.send(STARTED, self.number, 0, b"")
         if self.end is not None:
             self.kill(*self.end)
         self._office.on_launched(self)
@@ -145,7 +151,7 @@ class Trial:
             self._is_mute = True
             self._office.unwatch(self._channel.fileno())
             if self.pid == -1 and self._is_forked:
-                self.finish("crashed", "its process ended before it began")
+                self.finish("crashed", _TOO_EARLY)
         elif self.pid == -1:
             self.pid = sender(ancillary)
             if self._is_forked:
