@@ -6,12 +6,15 @@ Pure: the same entries give the same book.
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from autoagent_mcp.ledger import Entry
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Began, Decided, Decision, Experiment, Measured, TaskHistory
-from autoagent_mcp.models.run import Run, RunKind, RunState, Score
+from autoagent_mcp.models.run import Run, RunKind, RunState, Score, Suite
 from autoagent_mcp.models.task import Task
 
 BEGAN = "began"
@@ -38,7 +41,8 @@ class RunRecord(Frozen):
         return self.run.state is RunState.COMPLETE and not self.score.unmeasured
 
 
-class _Totals(Frozen):
+@dataclass
+class _Totals:
     """A task's trials in all runs."""
 
     passed: int = 0
@@ -53,9 +57,9 @@ class Book:
     def __init__(self) -> None:
         self.experiments: list[Experiment] = []
         self.runs: dict[str, RunRecord] = {}
-        self._totals: dict[str, _Totals] = {}
-        self.rewards: dict[int, dict[str, float | None]] = {}
-        """Mean reward by task of each experiment's last suite run."""
+        self._totals: defaultdict[str, _Totals] = defaultdict(_Totals)
+        self.task_scores: dict[int, str] = {}
+        """Mean reward by task of each experiment's last suite run, as JSON."""
         self.last_decided: Experiment | None = None
         self.kept = 0
         """How many experiments were kept, the baseline among them."""
@@ -63,6 +67,7 @@ class Book:
         self._by_identity: dict[str, int] = {}
         self._by_tree: dict[str, int] = {}
         self._suite_runs: dict[tuple[int, str], str] = {}
+        self._suites: dict[str, Suite] = {}
         self._unfinished: dict[str, Score] = {}
         self._changed: set[int] = set()
 
@@ -116,14 +121,16 @@ class Book:
                 parent=began.parent,
                 base_commit=began.base_commit,
                 started_at=entry.at,
-            ),
+            )
         )
         self._changed.add(began.n)
         self._by_identity[began.candidate.identity] = began.n
         self._by_tree[began.candidate.tree] = began.n
 
     def _measure(self, measured: Measured, entry: Entry) -> None:
-        run, score = measured.run, measured.score.model_copy(update={"tasks": ()})
+        suite = self._suites.setdefault(measured.run.suite.fingerprint, measured.run.suite)
+        run = measured.run.model_copy(update={"suite": suite})
+        score = measured.score.model_copy(update={"tasks": ()})
         record = RunRecord(
             run=run,
             experiment=measured.experiment,
@@ -139,7 +146,7 @@ class Book:
         changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
         if run.kind is RunKind.SUITE and record.is_measured:
             changes["score"] = score
-            self.rewards[experiment.n] = {task.task: task.avg_reward for task in measured.score.tasks}
+            self.task_scores[experiment.n] = _task_scores(measured.score)
         self._update(experiment, changes)
 
     def _count_again(self, record: RunRecord, score: Score) -> None:
@@ -171,11 +178,14 @@ class Book:
 
     def _count(self, score: Score, sign: int) -> None:
         for task in score.tasks:
-            old = self._totals.get(task.task, _Totals())
-            known = old.cost_usd is not None and task.cost_usd is not None
-            self._totals[task.task] = _Totals(
-                passed=old.passed + sign * task.passed,
-                attempts=old.attempts + sign * (task.attempts - task.unmeasured),
-                cost_usd=(old.cost_usd or 0.0) + sign * (task.cost_usd or 0.0) if known else None,
-                duration_sec=old.duration_sec + sign * task.duration_sec,
-            )
+            totals = self._totals[task.task]
+            totals.passed += sign * task.passed
+            totals.attempts += sign * (task.attempts - task.unmeasured)
+            totals.duration_sec += sign * task.duration_sec
+            if totals.cost_usd is not None:
+                totals.cost_usd = None if task.cost_usd is None else totals.cost_usd + sign * task.cost_usd
+
+
+def _task_scores(score: Score) -> str:
+    rewards = {task.task: task.avg_reward for task in score.tasks}
+    return json.dumps({task: None if reward is None else round(reward, 4) for task, reward in rewards.items()})

@@ -17,8 +17,7 @@ def decide(comparison: Comparison) -> Verdict:
         return Verdict(decision=Decision.REVERT, reason=f"Fewer trials passed: {now}, before {before}.")
     if comparison.complexity_now < comparison.complexity_before:
         return Verdict(
-            decision=Decision.KEEP,
-            reason=f"As many trials passed ({now}) with a simpler harness ({nodes}).",
+            decision=Decision.KEEP, reason=f"As many trials passed ({now}) with a simpler harness ({nodes})."
         )
     return Verdict(decision=Decision.REVERT, reason=f"As many trials passed ({now}), and it is not simpler ({nodes}).")
 

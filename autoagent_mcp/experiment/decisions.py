@@ -166,12 +166,7 @@ class Decisions:
         return incumbent is not None and await self._repo.kept() != _kept(incumbent)
 
     async def _keep(
-        self,
-        experiment: Experiment,
-        record: RunRecord,
-        verdict: Verdict,
-        editable: Editable,
-        reflection: str,
+        self, experiment: Experiment, record: RunRecord, verdict: Verdict, editable: Editable, reflection: str
     ) -> None:
         candidate = await self._save(experiment, editable)
         comparison = await self.comparison(record.run)
@@ -296,7 +291,7 @@ def _message(experiment: Experiment, record: RunRecord, comparison: Comparison |
         parts.append(
             f"Passed {comparison.passed_now} of {score.trials} trials, before {comparison.passed_before}; "
             f"syntax nodes {comparison.complexity_now}, before {comparison.complexity_before}.\n"
-            f"Solved: {', '.join(comparison.solved) or 'none'}. Broken: {', '.join(comparison.broken) or 'none'}.",
+            f"Solved: {', '.join(comparison.solved) or 'none'}. Broken: {', '.join(comparison.broken) or 'none'}."
         )
     parts.append(f"Experiment {experiment.n}, run {record.run.id}.")
     if len(" ".join(experiment.description.split())) > _SUBJECT_CHARS:

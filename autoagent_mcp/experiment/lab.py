@@ -30,13 +30,7 @@ from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.ledger import Ledger
-from autoagent_mcp.models.experiment import (
-    Brief,
-    Comparison,
-    Decision,
-    Experiment,
-    TaskHistory,
-)
+from autoagent_mcp.models.experiment import Brief, Comparison, Decision, Experiment, TaskHistory
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, Suite
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import Trial, TrialFiles
@@ -238,7 +232,7 @@ class Lab:
                 model=f"{config.model.provider}/{config.model.name}",
                 backend=self._bench.backend.name,
                 notices=(*self._notices(), *self._suite.notices),
-            ),
+            )
         )
 
     async def _finish_left(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from autoagent_mcp.experiment.book import Book
 from autoagent_mcp.models.experiment import Decision, Experiment
 
@@ -22,12 +20,11 @@ def row(book: Book, experiment: Experiment) -> str:
     score = experiment.score
     if not (score or experiment.decision or _crashed(book, experiment)):
         return ""
-    rewards = {task: _rounded(reward) for task, reward in book.rewards.get(experiment.n, {}).items()}
     columns = (
         (experiment.kept_commit or experiment.candidate.commit)[:7],
         "" if score is None or score.avg_score is None else f"{score.avg_score:.4f}",
         f"{score.passed}/{score.trials}" if score else "",
-        json.dumps(rewards) if score else "",
+        book.task_scores.get(experiment.n, ""),
         _cost(book, experiment),
         _status(book, experiment),
         _description(experiment),
@@ -56,7 +53,3 @@ def _cost(book: Book, experiment: Experiment) -> str:
 
 def _crashed(book: Book, experiment: Experiment) -> bool:
     return bool(experiment.runs) and bool(book.runs[experiment.runs[-1]].crash)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

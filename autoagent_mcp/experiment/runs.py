@@ -204,10 +204,7 @@ class Runs:
             if record.run.kind is RunKind.SUITE and record.is_measured:
                 commit = book.experiments[record.experiment].base_commit
                 decided = Decided(
-                    experiment=record.experiment,
-                    decision=Decision.KEEP,
-                    reason="The baseline.",
-                    kept_commit=commit,
+                    experiment=record.experiment, decision=Decision.KEEP, reason="The baseline.", kept_commit=commit
                 )
                 await self._record.append(DECIDED, decided)
                 await self._record.repo.mark_kept(commit)
