@@ -45,9 +45,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
 
 
 def pack_files(
-    files: Mapping[str, bytes],
-    executable: Collection[str] = (),
-    open_folders: Collection[str] = (),
+    files: Mapping[str, bytes], executable: Collection[str] = (), open_folders: Collection[str] = ()
 ) -> bytes:
     """Return files by their path in the archive, those in `executable` with mode 755, as an archive.
 

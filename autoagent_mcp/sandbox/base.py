@@ -119,11 +119,7 @@ class Sandbox(Protocol):
         ...
 
     async def spawn(
-        self,
-        argv: tuple[str, ...],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
+        self, argv: tuple[str, ...], *, cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> Process:
         """Start a process with piped stdio.
 

@@ -59,8 +59,7 @@ class BubblewrapBackend:
         """See `base.Backend.prepare`."""
         if refusals := self.refusals(task):
             raise SandboxRefused(
-                f"Task {task.name} cannot run on bubblewrap: {'; '.join(refusals)}.",
-                "Use the Docker backend for it.",
+                f"Task {task.name} cannot run on bubblewrap: {'; '.join(refusals)}.", "Use the Docker backend for it."
             )
         key = (task.folder, task.digest)
         if key not in self._images:

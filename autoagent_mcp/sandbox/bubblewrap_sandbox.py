@@ -74,11 +74,7 @@ class BubblewrapSandbox:
         raise self._lost("a command outlived its time")
 
     async def spawn(
-        self,
-        argv: tuple[str, ...],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
+        self, argv: tuple[str, ...], *, cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> BubblewrapProcess:
         """See `base.Sandbox.spawn`."""
         theirs_in, ours_in = os.pipe()
@@ -141,8 +137,7 @@ class BubblewrapSandbox:
         fields = [os.fsencode(field) for field in (folder, str(len(variables)), *variables, *argv)]
         if any(b"\0" in field for field in fields):
             raise SandboxRefused(
-                f"A command in {self._spec.name} holds a NUL character.",
-                "Send it without; put binary data in a file.",
+                f"A command in {self._spec.name} holds a NUL character.", "Send it without; put binary data in a file."
             )
         return fields
 
@@ -188,8 +183,7 @@ class BubblewrapSandbox:
                 total += len(payload)
                 if total > limit_bytes:
                     raise SandboxRefused(
-                        f"What was asked for from {self._spec.name} is over {limit_bytes} bytes.",
-                        "Ask for less of it.",
+                        f"What was asked for from {self._spec.name} is over {limit_bytes} bytes.", "Ask for less of it."
                     )
                 parts.setdefault(kind, bytearray()).extend(payload)
         except EOFError:
@@ -198,8 +192,7 @@ class BubblewrapSandbox:
     def _see_whole(self, answer: Answer) -> Answer:
         if answer.lost is not None:
             raise SandboxRefused(
-                f"Sandbox {self._spec.name}: carrying files {answer.lost}.",
-                "Carry less, or raise its memory_mb.",
+                f"Sandbox {self._spec.name}: carrying files {answer.lost}.", "Carry less, or raise its memory_mb."
             )
         return answer
 
@@ -219,10 +212,7 @@ def _exec_result(answer: Answer, memory_mb: int, is_overdue: bool) -> ExecResult
     if out_of_memory:
         stderr += f"\n[killed: the sandbox's processes and files took more than its {memory_mb} MB of memory]"
     return ExecResult(
-        stdout=stdout,
-        stderr=stderr,
-        return_code=_TIMED_OUT if timed_out else status,
-        timed_out=bool(timed_out),
+        stdout=stdout, stderr=stderr, return_code=_TIMED_OUT if timed_out else status, timed_out=bool(timed_out)
     )
 
 

@@ -190,7 +190,7 @@ class _Reader:
         mode = int(flags["chmod"], 8) if flags.get("chmod") else None
         unpacks = instruction.word == "ADD"
         self._copies.append(
-            Copy(line=instruction.line, sources=tuple(words[:-1]), target=target, mode=mode, unpacks=unpacks),
+            Copy(line=instruction.line, sources=tuple(words[:-1]), target=target, mode=mode, unpacks=unpacks)
         )
 
     def _absolute(self, path: str) -> str:

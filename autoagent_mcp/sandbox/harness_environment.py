@@ -58,8 +58,7 @@ def _checked(requirements: str) -> list[str]:
             parsed = Requirement(line)
         except InvalidRequirement as error:
             raise HarnessError(
-                f".agent/requirements.txt line {number}, {line[:80]!r}, is no requirement.",
-                _HINT,
+                f".agent/requirements.txt line {number}, {line[:80]!r}, is no requirement.", _HINT
             ) from error
         if parsed.url is not None:
             raise HarnessError(f".agent/requirements.txt line {number}, {line[:80]!r}, names an address.", _HINT)

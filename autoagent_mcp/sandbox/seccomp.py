@@ -75,8 +75,7 @@ def _filter_file() -> int:
     numbers = _NUMBERS.get(platform.machine())
     if numbers is None:
         raise SetupError(
-            f"The bubblewrap backend does not know this processor: {platform.machine()}.",
-            "Use the Docker backend.",
+            f"The bubblewrap backend does not know this processor: {platform.machine()}.", "Use the Docker backend."
         )
     descriptor = os.memfd_create("seccomp")
     os.write(descriptor, _program(numbers))

@@ -7,9 +7,9 @@ to process 1 and lives on.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
-import sys
 import time
 from resource import RLIMIT_NOFILE, RLIMIT_NPROC, getrlimit, setrlimit
 
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
     from socket import socket
+    from typing import Any
 else:
     import _signal as signal
 
 _FILES = 1024
 """The usual soft limit, not the server's raised one: some programs walk through all numbers below it."""
+_CANNOT_ENTER, _CANNOT_START = 126, 127
+_CLEAN: dict[str, Any] = {"setsid": True, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
+"""A session of its own, and as usual the signals that Python ignores."""
 _DRAIN_BYTES = 1 << 20
 """The most that is read of a pipe after the command ended: the largest pipe that an ordinary user can have."""
 
@@ -86,12 +90,9 @@ class Command:
         self._channel = channel
         self._wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        self._pid = os.fork()
-        if self._pid == 0:
-            _become_command(fields, stdio, processes)
+        self._pid, self.status = _start(fields, stdio, processes)
         for descriptor in stdio:
             os.close(descriptor)
-        self.status: int | None = None
 
     def wait(self, timeout_sec: float, captures: tuple[Capture, ...]) -> bool:
         """Wait for its end, or bring it about; return whether that was because the time was up."""
@@ -126,25 +127,33 @@ class Command:
             self.status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _become_command(fields: Iterator[bytes], stdio: tuple[int, int, int], processes: int) -> None:
-    status = 126
+def _start(fields: Iterator[bytes], stdio: tuple[int, int, int], processes: int) -> tuple[int, int | None]:
+    """Start a command in a session of its own; return its process id, or 0 and the status of one that cannot start."""
+    kernel.ask_for_turns_of(0)
+    setrlimit(RLIMIT_NPROC, (processes, processes))
+    files = getrlimit(RLIMIT_NOFILE)[1]
+    setrlimit(RLIMIT_NOFILE, (min(_FILES, files), files))
+    status = _CANNOT_ENTER
     try:
-        for target, descriptor in enumerate(stdio):
-            os.dup2(descriptor, target)
-        os.setsid()
-        kernel.ask_for_turns_of(0)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        setrlimit(RLIMIT_NPROC, (processes, processes))
-        setrlimit(RLIMIT_NOFILE, (min(_FILES, getrlimit(RLIMIT_NOFILE)[1]), getrlimit(RLIMIT_NOFILE)[1]))
         os.chdir(next(fields))
         env = dict(next(fields).split(b"=", 1) for _ in range(int(next(fields))))
-        status = 127
-        argv = list(fields)
-        os.execvpe(argv[0], argv, env)  # noqa: S606 - a command is what was asked for
+        status = _CANNOT_START
+        return _spawn(list(fields), env, stdio), None
     except OSError as error:
-        os.write(2, f"{error.strerror}: {os.fsdecode(error.filename or '')}\n".encode())
-    finally:
-        sys.stderr = None
-        os._exit(status)
+        os.write(stdio[2], f"{error.strerror}: {os.fsdecode(error.filename or '')}\n".encode())
+        return 0, status
+
+
+def _spawn(argv: list[bytes], env: dict[bytes, bytes], stdio: tuple[int, int, int]) -> int:
+    """Start a program; vfork, as posix_spawn does, spares the copy of this process that a fork makes."""
+    actions = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(stdio)]
+    folders = [b""] if b"/" in argv[0] else env.get(b"PATH", b"").split(b":")
+    failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+    for folder in folders:
+        try:
+            return os.posix_spawn(os.path.join(folder, argv[0]), argv, env, file_actions=actions, **_CLEAN)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            failure = error
+    raise failure

@@ -29,6 +29,8 @@ else:
     from _socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 
 _GRACE_SEC = 1.0
+_FIRST_LOOK_SEC = 0.02
+"""After a request, at the memory: many commands have ended by then."""
 _TURN_NANOSECONDS = 100_000
 _TASK_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10)
 """Docker's default ones, as far as they mean something where there is one uid: chown, dac_override, fowner, fsetid,
@@ -79,7 +81,7 @@ class Supervisor:
         """Pipes that commands left behind: what they left running may write there, and must not break or block."""
         self._memory_kills = mmap.mmap(-1, mmap.PAGESIZE)
         """The first byte counts; keepers see it."""
-        self._look_at = 0.0
+        self._look_at = float("inf")
         self._poll = select.poll()
 
     def serve(self) -> None:
@@ -125,7 +127,7 @@ class Supervisor:
             self._kill_all(b"was killed with all others")
             _answer(channel, frames.DONE, b"")
         else:
-            self._look_at = 0.0
+            self._look_at = min(self._look_at, time.monotonic() + _FIRST_LOOK_SEC)
             self._fork_keeper(kind, seconds, channel, descriptors[1:])
 
     def _fork_keeper(self, kind: bytes, seconds: float, channel: socket, stdio: list[int]) -> None:
