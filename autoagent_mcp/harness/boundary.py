@@ -47,12 +47,13 @@ def check(files: Mapping[str, bytes], *, model: str) -> None:
 def identity(files: Mapping[str, bytes]) -> str:
     """Return sha256 over the names, the syntax trees of the Python files and the bytes of the others.
 
-    Comments, docstrings and layout do not count: two candidates with the same identity do the same.
+    Comments and layout do not count: two candidates with the same identity do the same. Docstrings do, since agent SDKs
+    send a tool's docstring to the model as its description.
     """
     digest = hashlib.sha256()
     for path, content in sorted(files.items()):
         tree = _try_parse(path, content)
-        body = b"\n".join(node.encode() for node in shape(tree)) if tree else content
+        body = b"\n".join(node.encode() for node in shape(tree, docstrings=True)) if tree else content
         digest.update(f"{path}\0{len(body)}\0".encode() + body)
     return digest.hexdigest()
 
@@ -60,7 +61,7 @@ def identity(files: Mapping[str, bytes]) -> str:
 def complexity(files: Mapping[str, bytes]) -> int:
     """Return how many nodes the syntax trees of the Python files have, docstrings left out."""
     trees = (_try_parse(path, content) for path, content in files.items())
-    return sum(1 for tree in trees if tree for _ in shape(tree))
+    return sum(1 for tree in trees if tree for _ in shape(tree, docstrings=False))
 
 
 def _try_parse(path: str, content: bytes) -> ast.Module | None:

@@ -1,4 +1,4 @@
-"""What a Python file does, as far as its syntax tree tells: without comments, docstrings and layout."""
+"""What a Python file does, as far as its syntax tree tells: without comments and layout."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import cast
 _SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def shape(tree: ast.Module) -> Iterator[str]:
-    """Give one line for each node, in order: its depth, its kind and the values in it.
+def shape(tree: ast.Module, *, docstrings: bool) -> Iterator[str]:
+    """Give one line for each node, in order: its depth, its kind and the values in it; with docstrings, or without.
 
     Fields that are empty are left out, so that the same file gives the same lines under every version of Python.
     """
@@ -19,13 +19,15 @@ def shape(tree: ast.Module) -> Iterator[str]:
         depth, node = stack.pop()
         values = [f"{name}={value!r}" for name, value in ast.iter_fields(node) if _is_value(value)]
         yield " ".join([str(depth), type(node).__name__, *values])
-        stack.extend((depth + 1, child) for child in reversed(_children(node)))
+        stack.extend((depth + 1, child) for child in reversed(_children(node, docstrings=docstrings)))
 
 
-def _children(node: ast.AST) -> list[ast.AST]:
-    docstring = node.body[0] if isinstance(node, _SCOPES) and ast.get_docstring(node) is not None else None
+def _children(node: ast.AST, *, docstrings: bool) -> list[ast.AST]:
+    left_out = None
+    if not docstrings and isinstance(node, _SCOPES) and ast.get_docstring(node) is not None:
+        left_out = node.body[0]
     kept = (ast.expr_context, ast.Load)
-    return [child for child in ast.iter_child_nodes(node) if child is not docstring and not isinstance(child, kept)]
+    return [child for child in ast.iter_child_nodes(node) if child is not left_out and not isinstance(child, kept)]
 
 
 def _is_value(value: object) -> bool:

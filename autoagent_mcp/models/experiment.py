@@ -19,9 +19,9 @@ class Candidate(Frozen):
     commit: str
     """The commit under refs/autoagent/experiments/<n> that holds it; no branch moves."""
     identity: str
-    """sha256 over the syntax tree of the Python files (no comments, no docstrings) and the bytes of the others."""
+    """sha256 over the syntax trees of the Python files (no comments) and the bytes of the others."""
     complexity: int
-    """Nodes in those syntax trees: what "simpler" is measured on."""
+    """Nodes in those syntax trees, without docstrings: what "simpler" is measured on."""
 
 
 class Decision(str, Enum):

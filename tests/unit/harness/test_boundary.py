@@ -96,7 +96,7 @@ def test_a_marker_must_be_there_once(marker: str) -> None:
 
 def test_the_editable_section_comes_first() -> None:
     assert "above its editable section" in complaint(
-        {"agent.py": f"{adapter.BOUNDARY}\n{boundary.EDITABLE_MARKER}\n".encode()},
+        {"agent.py": f"{adapter.BOUNDARY}\n{boundary.EDITABLE_MARKER}\n".encode()}
     )
 
 
@@ -131,10 +131,7 @@ def test_run_task_must_be_async() -> None:
     assert "async def run_task" in complaint(agent(EDITABLE.replace("async def run_task", "def run_task")))
 
 
-@pytest.mark.parametrize(
-    "value",
-    ['"gpt-9"', 'os.environ.get("X", "tiny-1")', '"tiny" + "-1"', 'f"tiny-1"', "None"],
-)
+@pytest.mark.parametrize("value", ['"gpt-9"', 'os.environ.get("X", "tiny-1")', '"tiny" + "-1"', 'f"tiny-1"', "None"])
 def test_another_model_is_refused(value: str) -> None:
     editable = EDITABLE.replace(f'MODEL = "{MODEL}"', f"MODEL = {value}")
     assert f"line {line_of(editable, 'MODEL =')}" in complaint(agent(editable))
@@ -192,15 +189,16 @@ def test_ordinary_code_is_not_mistaken_for_a_change(line: str) -> None:
     boundary.check(agent(EDITABLE + line + "\n\n"), model=MODEL)
 
 
-def test_comments_docstrings_and_layout_do_not_change_the_identity() -> None:
-    same = (
-        EDITABLE.replace("# carefully", "")
-        .replace('"""Do it."""', '"""Do it\n    well."""')
-        .replace('"Work."', "'Work.'")
-    )
+def test_comments_and_layout_do_not_change_the_identity() -> None:
+    same = EDITABLE.replace("# carefully", "").replace('"Work."', "'Work.'")
     assert same != EDITABLE
     assert boundary.identity(agent(same)) == boundary.identity(agent())
-    assert boundary.complexity(agent(same)) == boundary.complexity(agent())
+
+
+def test_a_docstring_may_be_a_tools_description_and_changes_the_identity_but_not_the_complexity() -> None:
+    other = EDITABLE.replace('"""Do it."""', '"""Do it\n    well."""')
+    assert boundary.identity(agent(other)) != boundary.identity(agent())
+    assert boundary.complexity(agent(other)) == boundary.complexity(agent())
 
 
 @pytest.mark.parametrize(
