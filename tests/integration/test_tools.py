@@ -69,7 +69,7 @@ async def test_the_loop_keeps_what_helps_and_takes_back_what_does_not(tmp_path: 
         assert (better["passed"], better["solved"]) == (1, ["answer"])
         kept = (await call("keep_change", reflection="it would help whatever the task is"))["experiment"]
         assert kept["decision"] == "keep"
-        workspace.agent.write_text(harness(IDLES + "  # again"), encoding="utf-8")
+        workspace.agent.write_text(harness(IDLES + "\n    return 'idle'"), encoding="utf-8")
         with pytest.raises(ToolFailed, match="run_suite"):
             await call("keep_change", reflection="never measured as it is now, so it must not pass")
         reverted = (await call("revert_change", lesson="doing nothing does not help"))["experiment"]
