@@ -6,8 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from autoagent_mcp.models.experiment import Decision
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
 from autoagent_mcp.tools.views import DecisionView, experiment_row
+
+_REVERTED = "Reverted. agent.py is the incumbent's again: try another idea, and read traces before you edit."
+_NOTHING = "There was nothing to revert: agent.py is the incumbent's. Read traces, then edit it."
 
 
 @speaks_mcp
@@ -39,6 +43,5 @@ async def revert_change(ctx: ToolContext, lesson: Annotated[str, Field(min_lengt
     lab = await lab_of(ctx)
     experiment = await lab.revert(lesson)
     return DecisionView(
-        experiment=experiment_row(experiment),
-        next="Reverted. agent.py is the incumbent's again: try another idea, and read traces before you edit.",
+        experiment=experiment_row(experiment), next=_NOTHING if experiment.decision is Decision.KEEP else _REVERTED
     )

@@ -48,7 +48,7 @@ async def test_the_first_run_is_the_baseline_and_becomes_the_incumbent(workspace
             "cost_usd": "1.0000",
             "status": "keep",
             "description": "The unmodified baseline of all",
-        },
+        }
     ]
 
 

@@ -121,6 +121,30 @@ async def test_a_keep_that_a_crash_left_half_done_is_finished_at_the_next_start(
     assert git(workspace.folder, "status", "--porcelain") == ""
 
 
+async def test_locks_that_a_killed_git_left_go_and_the_users_stay(workspace: Workspace) -> None:
+    refs = workspace.folder / ".git" / "refs"
+    index_lock = workspace.folder / ".git" / "index.lock"
+    async with opened(workspace) as lab:
+        await measured(lab)
+        edit(workspace, *TASKS)
+        await measured(lab, "All")
+        (refs / "heads" / "main.lock").touch()
+        with pytest.raises(RepoError):
+            await lab.keep(REFLECTION)
+    for lock in (refs / "heads" / "main.lock", refs / "autoagent" / "ledger.lock", index_lock):
+        lock.touch()
+    async with opened(workspace) as lab:
+        kept = lab.incumbent()
+        assert kept is not None
+        assert kept.kept_commit == git(workspace.folder, "rev-parse", "HEAD")
+        edit(workspace, "apple")
+        index_lock.touch()
+        with pytest.raises(RepoError, match="Another git works on the index"):
+            await lab.start_suite("Less")
+    async with opened(workspace):
+        assert index_lock.exists()
+
+
 IDEAS = (".agent/a.md", ".agent/b.md")
 
 LOOP = """
@@ -216,9 +240,7 @@ async def test_a_run_that_a_kill_interrupted_is_marked_and_taken_up_again(worksp
         assert (again.id, again.state) == (run.id, RunState.COMPLETE)
 
 
-async def test_a_revert_that_a_kill_ended_between_two_files_is_finished_at_the_next_start(
-    workspace: Workspace,
-) -> None:
+async def test_a_revert_that_a_kill_ended_between_two_files_is_finished_at_the_next_start(workspace: Workspace) -> None:
     before = workspace.agent.read_bytes()
     async with opened(workspace) as lab:
         await measured(lab)
