@@ -144,6 +144,8 @@ class Book:
         self._count_again(record, measured.score)
         experiment = self.experiments[measured.experiment]
         changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
+        if run.kind is RunKind.SUITE:
+            changes["description"] = run.description  # the hypothesis; a spot check before it said less
         if run.kind is RunKind.SUITE and record.is_measured:
             changes["score"] = score
             self.task_scores[experiment.n] = _task_scores(measured.score)
