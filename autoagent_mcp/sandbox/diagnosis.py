@@ -6,9 +6,12 @@ https://docs.docker.com/engine/security/seccomp/; docker run's `--security-opt s
 
 from __future__ import annotations
 
+import platform
 import sys
 from pathlib import Path
 
+_OLDEST_LINUX = (5, 11)
+"""The first that lets an ordinary user mount overlays."""
 _OTHERWISE = "or use the Docker backend"
 _SWITCHES = {
     "kernel/unprivileged_userns_clone": ("0", "kernel.unprivileged_userns_clone=1"),
@@ -21,6 +24,8 @@ def cure() -> str:
     """Return what to do on this machine, where a sandbox could not be started."""
     if sys.platform != "linux":
         return "bubblewrap needs Linux: use the Docker backend."
+    if tuple(int(word) for word in platform.release().split(".")[:2]) < _OLDEST_LINUX:
+        return f"This Linux is {platform.release()}, and 5.11 is the oldest that can: upgrade it, {_OTHERWISE}."
     for path, (bad, setting) in _SWITCHES.items():
         if _read(Path("/proc/sys", path)) == bad:
             return f"User namespaces are switched off: run `sudo sysctl -w {setting}`, {_OTHERWISE}."

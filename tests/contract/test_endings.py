@@ -161,6 +161,28 @@ async def test_a_command_that_stops_everything_it_can_is_dead_after_its_time(san
     assert with_argument(mark) == []
 
 
+@pytest.mark.parametrize("limit", ["nofile=3:3", "nproc=1:1", "cpu=1:1", "fsize=0:0", "data=0:0"])
+async def test_a_command_that_limits_everything_it_can_is_dead_after_its_time(
+    sandbox: Sandbox, mark: str, limit: str
+) -> None:
+    limits = f"for process in $(seq 2 50); do prlimit --pid $process --{limit} 2> /dev/null; done"
+    with anyio.fail_after(10):
+        result = await sandbox.exec(f"sleep {mark} & {limits}; exec -a bash sleep {mark}", timeout_sec=0.5)
+    assert result.return_code != 0
+    assert with_argument(mark) == []
+    assert (await sandbox.exec("echo alive")).stdout == "alive\n"
+
+
+async def test_a_cancelled_command_takes_no_other_with_it(sandbox: Sandbox, mark: str) -> None:
+    await sandbox.exec(f"sleep {mark} > /dev/null & true")
+    async with anyio.create_task_group() as group:
+        group.start_soon(sandbox.exec, f"sleep 1{mark}")
+        await until(lambda: with_argument(f"1{mark}"))
+        group.cancel_scope.cancel()
+    await until(lambda: with_argument(f"1{mark}") == [])
+    assert len(with_argument(mark)) == 1
+
+
 async def test_a_sandbox_that_was_left_says_that_it_is_gone(backend: Backend, spec: SandboxSpec) -> None:
     async with backend.start(spec) as sandbox:
         pass

@@ -34,8 +34,7 @@ async def test_a_folder_that_does_not_exist_is_the_commands_failure(sandbox: San
 
 
 async def test_variables_come_from_the_image_the_sandbox_and_the_command_in_that_order(
-    backend: Backend,
-    spec: SandboxSpec,
+    backend: Backend, spec: SandboxSpec
 ) -> None:
     image = spec.image.model_copy(update={"env": {"A": "image", "B": "image", "C": "image"}})
     spec = spec.model_copy(update={"image": image, "env": {"B": "sandbox", "C": "sandbox"}})
@@ -45,9 +44,7 @@ async def test_variables_come_from_the_image_the_sandbox_and_the_command_in_that
 
 
 async def test_the_servers_variables_are_not_seen(
-    monkeypatch: pytest.MonkeyPatch,
-    backend: Backend,
-    spec: SandboxSpec,
+    monkeypatch: pytest.MonkeyPatch, backend: Backend, spec: SandboxSpec
 ) -> None:
     monkeypatch.setenv("AUTOAGENT_TEST_SECRET", "sk-secret")
     async with backend.start(spec) as sandbox:
@@ -79,8 +76,7 @@ async def test_output_that_is_no_text_is_shown_with_replacements(sandbox: Sandbo
 async def test_commands_of_one_sandbox_run_side_by_side(sandbox: Sandbox) -> None:
     async def meet(mine: str, other: str) -> None:
         result = await sandbox.exec(
-            f"touch /tmp/{mine}; until [ -e /tmp/{other} ]; do sleep 0.01; done",
-            timeout_sec=20,
+            f"touch /tmp/{mine}; until [ -e /tmp/{other} ]; do sleep 0.01; done", timeout_sec=20
         )
         assert result.return_code == 0
 
@@ -110,7 +106,7 @@ async def test_a_command_too_long_for_the_system_is_the_commands_failure(sandbox
 
 async def test_python3_and_the_usual_programs_are_there(sandbox: Sandbox) -> None:
     result = await sandbox.exec(
-        "python3 -c 'import ssl, sqlite3, json; print(1)' && python -c 'print(2)' && grep --version",
+        "python3 -c 'import ssl, sqlite3, json; print(1)' && python -c 'print(2)' && grep --version"
     )
     assert result.return_code == 0, result.stderr
 

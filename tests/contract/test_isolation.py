@@ -82,7 +82,7 @@ async def test_no_file_of_the_host_but_programs_and_libraries(sandbox: Sandbox, 
 
 async def test_no_secret_and_no_account_of_the_host(sandbox: Sandbox) -> None:
     result = await sandbox.exec(
-        "cat /etc/shadow /etc/gshadow /etc/sudoers /etc/machine-id; ls /etc/ssh /etc/ssl/private",
+        "cat /etc/shadow /etc/gshadow /etc/sudoers /etc/machine-id; ls /etc/ssh /etc/ssl/private"
     )
     assert result.stdout == ""
     result = await sandbox.exec("cut -d: -f1 /etc/passwd; cut -d: -f1 /etc/group; hostname; cat /etc/hostname")
@@ -118,9 +118,7 @@ async def test_nothing_carries_over_to_the_next_sandbox(backend: Backend, spec: 
 
 
 async def test_a_mounted_folder_is_read_only_and_shows_in_its_place(
-    backend: Backend,
-    spec: SandboxSpec,
-    tmp_path: Path,
+    backend: Backend, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     folder = tmp_path / "deep" / "library"
     folder.mkdir(parents=True)
@@ -147,15 +145,14 @@ async def test_a_harness_sandbox_has_one_small_place_to_write(backend: Backend, 
     harness = spec.model_copy(update={"role": "harness", "limits": Limits(storage_mb=16)})
     async with backend.start(harness) as sandbox:
         result = await sandbox.exec(
-            "for f in / /usr /usr/bin /etc /root /var /opt /home; do touch $f/x && echo $f; done",
+            "for f in / /usr /usr/bin /etc /root /var /opt /home; do touch $f/x && echo $f; done"
         )
         assert result.stdout == ""
         assert (await sandbox.exec("touch /tmp/x && head -c 20000000 /dev/zero > /tmp/y")).return_code != 0
 
 
 async def test_a_harness_sandbox_may_make_namespaces_with_a_working_loopback(
-    backend: Backend,
-    spec: SandboxSpec,
+    backend: Backend, spec: SandboxSpec
 ) -> None:
     code = (
         "import fcntl, os, socket, struct; s = socket.socket();"

@@ -17,6 +17,10 @@ GREEDY = {
     "files without a name": (
         "import os; f = os.memfd_create('x'); [os.write(f, bytes(1 << 20)) for _ in range(400)]; print(1)"
     ),
+    "segments of System V": (
+        "import ctypes; c = ctypes.CDLL(None); c.shmat.restype = ctypes.c_void_p;"
+        "i = c.shmget(1, 400_000_000, 0o1600); a = c.shmat(i, None, 0); ctypes.memset(a, 1, 400_000_000); print(1)"
+    ),
     "files in /dev/shm": "open('/dev/shm/a', 'wb').write(bytes(60_000_000)); x = b'x' * 190_000_000; print(1)",
     "many empty files": "import os; [os.close(os.open(f'/tmp/{i}', os.O_CREAT)) for i in range(300_000)]; print(1)",
 }
@@ -24,9 +28,7 @@ GREEDY = {
 
 @pytest.mark.parametrize("how", GREEDY)
 async def test_past_the_memory_limit_commands_are_killed_and_the_next_one_works(
-    backend: Backend,
-    spec: SandboxSpec,
-    how: str,
+    backend: Backend, spec: SandboxSpec, how: str
 ) -> None:
     limits = Limits(memory_mb=200, storage_mb=180)
     async with backend.start(spec.model_copy(update={"limits": limits})) as sandbox:
@@ -34,7 +36,7 @@ async def test_past_the_memory_limit_commands_are_killed_and_the_next_one_works(
         assert result.return_code == 137, result
         assert "200 MB of memory" in result.stderr
         assert result.stdout == ""
-        await sandbox.exec("rm -rf /tmp/* /dev/shm/*")
+        await sandbox.exec("rm -rf /tmp/* /dev/shm/*; ipcrm --all")
         assert (await sandbox.exec("echo alive")).stdout == "alive\n"
 
 
@@ -50,7 +52,7 @@ async def test_within_the_memory_limit_nothing_is_killed(backend: Backend, spec:
 async def test_memory_is_limited_also_for_what_a_command_left_running(backend: Backend, spec: SandboxSpec) -> None:
     async with backend.start(spec.model_copy(update={"limits": Limits(memory_mb=200)})) as sandbox:
         await sandbox.exec(
-            f'python3 -c "{HOLD.format(bytes=150 * MB)}" > /tmp/out & until [ -s /tmp/out ]; do sleep 0.01; done',
+            f'python3 -c "{HOLD.format(bytes=150 * MB)}" > /tmp/out & until [ -s /tmp/out ]; do sleep 0.01; done'
         )
         result = await sandbox.exec(f'python3 -c "{HOLD.format(bytes=150 * MB)}"', timeout_sec=30)
         assert result.return_code == 137
@@ -65,7 +67,7 @@ async def test_files_are_limited_wherever_they_lie(backend: Backend, spec: Sandb
             assert "No space left" in result.stderr, folder
             await sandbox.exec(f"mv {folder}/big /keep 2> /dev/null; rm -f {folder}/big; truncate -s 9000000 /keep")
         result = await sandbox.exec(
-            "head -c 12000000 /dev/zero > /tmp/a; head -c 12000000 /dev/zero > /usr/local/bin/b",
+            "head -c 12000000 /dev/zero > /tmp/a; head -c 12000000 /dev/zero > /usr/local/bin/b"
         )
         assert "No space left" in result.stderr
 

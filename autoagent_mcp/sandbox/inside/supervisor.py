@@ -23,6 +23,7 @@ from autoagent_mcp.sandbox.inside import frames, keeper, kernel, memory, prepare
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Iterator
     from socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 else:
     import _signal as signal
@@ -31,6 +32,8 @@ else:
 _GRACE_SEC = 1.0
 _FIRST_LOOK_SEC = 0.02
 """After a request, at the memory: many commands have ended by then."""
+_FAILED_KEEPER = 1
+"""What has not ended its command: process 1 does."""
 _TURN_NANOSECONDS = 100_000
 _TASK_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10)
 """Docker's default ones, as far as they mean something where there is one uid: chown, dac_override, fowner, fsetid,
@@ -82,6 +85,8 @@ class Supervisor:
         self._memory_kills = mmap.mmap(-1, mmap.PAGESIZE)
         """The first byte counts; keepers see it."""
         self._look_at = float("inf")
+        self._has_command = False
+        """In a keeper: whether its command runs."""
         self._poll = select.poll()
 
     def serve(self) -> None:
@@ -128,7 +133,10 @@ class Supervisor:
             _answer(channel, frames.DONE, b"")
         else:
             self._look_at = min(self._look_at, time.monotonic() + _FIRST_LOOK_SEC)
-            self._fork_keeper(kind, seconds, channel, descriptors[1:])
+            try:
+                self._fork_keeper(kind, seconds, channel, descriptors[1:])
+            except OSError as error:  # the machine's own limits
+                _answer(channel, frames.FAILED, str(error).encode())
 
     def _fork_keeper(self, kind: bytes, seconds: float, channel: socket, stdio: list[int]) -> None:
         outputs: tuple[int, ...] = ()
@@ -147,32 +155,39 @@ class Supervisor:
         self._poll.register(channel.fileno(), 0)
 
     def _keep(self, kind: bytes, seconds: float, channel: socket, stdio: list[int], outputs: tuple[int, ...]) -> None:
+        """Be the keeper. One that fails while its command runs says nothing: process 1 ends that and answers."""
         try:
             for each in self._keepers.values():
                 each.channel.close()
-            self._do(kind, seconds, channel, stdio, outputs)
+            fields = frames.read_request(channel)
+            if kind == frames.PUT:
+                tarball.extract(lambda size: frames.read_exactly(channel, size), os.fsdecode(next(fields)))
+                frames.send_frame(channel, frames.DONE, b"")
+            elif kind == frames.GET:
+                _get(channel, os.fsdecode(next(fields)))
+            else:
+                self._run(seconds, channel, fields, stdio, outputs)
         except (OSError, EOFError, ValueError) as error:
-            _answer(channel, frames.FAILED, str(error).encode(errors="replace"))
+            if not self._has_command:
+                _answer(channel, frames.FAILED, str(error).encode(errors="replace"))
         finally:
-            os._exit(0)
+            os._exit(_FAILED_KEEPER if self._has_command else 0)
 
-    def _do(self, kind: bytes, seconds: float, channel: socket, stdio: list[int], outputs: tuple[int, ...]) -> None:
-        fields = frames.read_request(channel)
-        if kind == frames.PUT:
-            tarball.extract(lambda size: frames.read_exactly(channel, size), os.fsdecode(next(fields)))
-            frames.send_frame(channel, frames.DONE, b"")
-        elif kind == frames.GET:
-            _get(channel, os.fsdecode(next(fields)))
-        else:
-            kills = self._memory_kills[0]
-            captures = tuple(keeper.Capture(each, self._output_limit) for each in outputs)
-            command = keeper.Command(channel, fields, (stdio[0], stdio[1], stdio[2]), self._processes)
-            timed_out = command.wait(seconds, captures)
-            for capture, answer in zip(captures, (frames.STDOUT, frames.STDERR)):
-                capture.drain()
-                frames.send_frame(channel, answer, capture.text())
-            out_of_memory = self._memory_kills[0] != kills
-            frames.send_frame(channel, frames.DONE, b"%d %d %d" % (command.status or 0, timed_out, out_of_memory))
+    def _run(
+        self, seconds: float, channel: socket, fields: Iterator[bytes], stdio: list[int], outputs: tuple[int, ...]
+    ) -> None:
+        kills = self._memory_kills[0]
+        captures = tuple(keeper.Capture(each, self._output_limit) for each in outputs)
+        self._has_command = True
+        command = keeper.Command(channel, fields, (stdio[0], stdio[1], stdio[2]), self._processes)
+        timed_out = command.wait(seconds, captures)
+        for capture in captures:
+            capture.drain()
+        self._has_command = False
+        for capture, answer in zip(captures, (frames.STDOUT, frames.STDERR)):
+            frames.send_frame(channel, answer, capture.text())
+        out_of_memory = self._memory_kills[0] != kills
+        frames.send_frame(channel, frames.DONE, b"%d %d %d" % (command.status or 0, timed_out, out_of_memory))
 
     def _hung_up(self, descriptor: int) -> None:
         """The server waits no longer: the keeper sees it too, and has a moment to end its command."""
@@ -187,7 +202,7 @@ class Supervisor:
         except ChildProcessError:
             self._look_at = float("inf")
             return
-        lost = [pid for pid, status in ended.items() if pid in self._keepers and os.WIFSIGNALED(status)]
+        lost = [pid for pid, status in ended.items() if pid in self._keepers and status != 0]
         for pid in ended:
             self._forget(pid, b"was killed by a command")
         if lost:

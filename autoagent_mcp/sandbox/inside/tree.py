@@ -24,7 +24,7 @@ def processes() -> dict[int, int]:
             try:
                 with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
                     found[int(name)] = int(file.read(1024).rpartition(b")")[2].split()[1])
-            except OSError:  # ended meanwhile
+            except (OSError, IndexError):  # ended meanwhile
                 continue
     return found
 
