@@ -60,7 +60,7 @@ async def run_demo(workspace: Workspace) -> None:
         await _loop(agent, copy)
     console.print(f"\nDone in {time.monotonic() - began:.0f} s. What is left to look at:")
     console.print(
-        f"  ledger   {copy.results}\n  traces   {copy.runs}\n  history  git -C {copy.folder} log", soft_wrap=True,
+        f"  ledger   {copy.results}\n  traces   {copy.runs}\n  history  git -C {copy.folder} log", soft_wrap=True
     )
 
 
@@ -87,7 +87,7 @@ class MetaAgent:
                 bars.update(bar, completed=progress, total=total, description=message or "", visible=True)
 
             result = await self._client.call_tool(
-                tool, arguments, read_timeout_seconds=CALL_TIMEOUT_SEC, progress_callback=on_progress,
+                tool, arguments, read_timeout_seconds=CALL_TIMEOUT_SEC, progress_callback=on_progress
             )
         if result.is_error or result.structured_content is None:
             raise AutoagentError(f"The tool {tool} answered with an error: {result.content}.", "See the server's log.")
@@ -120,7 +120,7 @@ async def _loop(agent: MetaAgent, copy: Workspace) -> None:
     run = await agent.measure("Speak to the model in plain text, with examples, and run the command it writes.")
     console.print(f"  became solved: {', '.join(run['solved']) or 'none'}")
     kept = await agent.call(
-        "keep_change", reflection="Yes: the model writes commands as text whatever the task is; nothing names a task.",
+        "keep_change", reflection="Yes: the model writes commands as text whatever the task is; nothing names a task."
     )
     _show_decision(console, kept)
 
@@ -160,11 +160,15 @@ def _copy(workspace: Workspace) -> Workspace:
     return Workspace(folder=folder)
 
 
-def _edit(copy: Workspace, name: str) -> str:
-    """Replace the editable section of agent.py by a prepared one and say so."""
+def edited(agent: str, name: str) -> str:
+    """Return agent.py's text with the editable section replaced by a prepared one: `helps` or `hurts`."""
     section = (resources.files("autoagent_mcp") / "demo_harnesses" / f"{name}.py.txt").read_text(encoding="utf-8")
-    head, _, _ = copy.agent.read_text(encoding="utf-8").partition(EDITABLE_MARKER)
-    copy.agent.write_text(f"{head}{section.rstrip()}\n\n\n{fixed_part()}", encoding="utf-8")
+    head, _, _ = agent.partition(EDITABLE_MARKER)
+    return f"{head}{section.rstrip()}\n\n\n{fixed_part()}"
+
+
+def _edit(copy: Workspace, name: str) -> str:
+    copy.agent.write_text(edited(copy.agent.read_text(encoding="utf-8"), name), encoding="utf-8")
     return f"edited agent.py: the editable section is now demo_harnesses/{name}.py.txt"
 
 
