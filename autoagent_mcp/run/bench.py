@@ -49,9 +49,10 @@ class Bench:
             SetupError, GatewayError: The model's key or the local model is not there.
         """
         async with self._opening:
-            if self._gateway is None:
-                self._gateway = await self._group.start(self._keep_gateway)
-        return self._gateway
+            gateway = self._gateway
+            if gateway is None:
+                gateway = self._gateway = await self._group.start(self._keep_gateway)
+        return gateway
 
     async def _keep_gateway(self, *, task_status: TaskStatus[Gateway]) -> None:
         """Be the gateway's life: it is left by the task that entered it, whichever run asked for it first."""

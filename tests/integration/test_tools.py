@@ -47,7 +47,7 @@ async def test_progress_arrives_while_a_run_goes_on(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path, agent=harness(SOLVES), settings=SETTINGS)
     seen: list[tuple[float, float | None]] = []
 
-    async def on_progress(progress: float, total: float | None, _: str | None) -> None:
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
         seen.append((progress, total))
 
     async with Client(build_server(workspace)) as client:
@@ -107,15 +107,17 @@ async def test_no_result_is_larger_than_a_client_takes(tmp_path: Path) -> None:
         await client.call_tool("run_suite", {"description": "d" * 2000, "wait_sec": 50})
         workspace.agent.write_text(harness(loud), encoding="utf-8")
         trial = {"tasks": [name.format(0)], "description": "loud", "wait_sec": 50}
-        spot = (await client.call_tool("spot_check", trial)).structured_content or {}
+        answer = await client.call_tool("spot_check", trial)
+        assert answer.structured_content is not None
+        spot = str(answer.structured_content["run"])
         sizes = [
             await size("get_brief"),
             await size("list_tasks"),
             await size("read_ledger"),
             await size("read_run", run="0001"),
-            await size("read_run", run=spot["run"]),
-            await size("read_trace", run=spot["run"], trial=f"{name.format(0)}__1"),
-            await size("read_trace", run=spot["run"], trial=f"{name.format(0)}__1", step=2),
+            await size("read_run", run=spot),
+            await size("read_trace", run=spot, trial=f"{name.format(0)}__1"),
+            await size("read_trace", run=spot, trial=f"{name.format(0)}__1", step=2),
         ]
     assert max(sizes) <= RESULT_LIMIT_CHARS
 

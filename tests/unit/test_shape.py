@@ -15,7 +15,7 @@ FILES = sorted(path for folder in ("autoagent_mcp", "tests", "benchmarks") for p
 def test_a_file_has_at_most_400_lines_and_a_function_at_most_50(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     long = [
-        f"{node.name}: {node.end_lineno - node.lineno + 1}"
+        node.name
         for node in ast.walk(ast.parse(source))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (node.end_lineno or 0) - node.lineno >= 50
     ]
