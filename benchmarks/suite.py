@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from waiting_model import HARNESS, serve_waiting_model
+from waiting_model import HARNESS, waiting_model
 
 from autoagent_mcp import task as task_files
 from autoagent_mcp.config import Config, ModelSettings, RunSettings
@@ -77,7 +77,7 @@ async def suite(folder: Path, trials: int, concurrency: int) -> dict[str, Any]:
 async def live(folder: Path, trials: int, _: int) -> dict[str, Any]:
     """Have that many trials wait for their model at once."""
     tasks = _make_tasks(folder / "tasks", 1)
-    async with serve_waiting_model(trials) as model:
+    with waiting_model(trials) as model:
         settings = Config(
             model=ModelSettings(provider="openai-compatible", name="waiting", base_url=model.url),
             run=RunSettings(concurrency=trials),
@@ -85,7 +85,8 @@ async def live(folder: Path, trials: int, _: int) -> dict[str, Any]:
         async with open_bench(Workspace(folder=folder), settings) as bench:
             began = time.monotonic()
             await _passed(bench, "waiting", {"agent.py": HARNESS}, tasks, trials)
-            return {**_cost(began, trials), "live_at_once": model.most_at_once}
+            cost = _cost(began, trials)
+        return {**cost, "live_at_once": await anyio.to_thread.run_sync(model.most_at_once)}
 
 
 MODES: dict[str, Callable[[Path, int, int], Coroutine[Any, Any, dict[str, Any]]]] = {

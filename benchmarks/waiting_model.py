@@ -1,9 +1,18 @@
-"""A model that answers nobody until everybody has called, and a harness that calls it once."""
+"""A model that answers nobody until everybody has called, in a process of its own; and a harness that calls it once.
+
+`python benchmarks/waiting_model.py N` serves it: prints its URL, and answers the N calls when the last has come.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 import uvicorn
@@ -40,39 +49,61 @@ class WaitingModel:
     """Counts who waits and lets all go when the last has come."""
 
     def __init__(self, awaited: int) -> None:
-        self.url = ""
-        self.most_at_once = 0
         self._awaited = awaited
         self._waiting = 0
+        self._most_at_once = 0
         self._all_there = anyio.Event()
 
     async def answer(self, _: Request) -> JSONResponse:
         """Answer once everybody waits."""
         self._waiting += 1
-        self.most_at_once = max(self.most_at_once, self._waiting)
+        self._most_at_once = max(self._most_at_once, self._waiting)
         if self._waiting >= self._awaited:
             self._all_there.set()
         await self._all_there.wait()
         self._waiting -= 1
         return JSONResponse(ANSWER)
 
+    async def count(self, _: Request) -> JSONResponse:
+        """Say how many waited at once."""
+        return JSONResponse(self._most_at_once)
 
-@asynccontextmanager
-async def serve_waiting_model(awaited: int) -> AsyncGenerator[WaitingModel]:
-    """Serve it on a loopback port."""
-    model = WaitingModel(awaited)
-    app = Starlette(routes=[Route("/v1/chat/completions", model.answer, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    server.config.load()
-    server.lifespan = server.config.lifespan_class(server.config)
-    async with anyio.create_task_group() as group:
-        await server.startup()
-        model.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-        group.start_soon(server.main_loop)
+
+class RunningModel:
+    """The process, seen from the benchmark."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def most_at_once(self) -> int:
+        """Ask how many calls waited at once."""
+        with urllib.request.urlopen(f"{self.url}/count", timeout=10) as answer:  # noqa: S310 - our own, on loopback
+            return json.loads(answer.read())
+
+
+@contextmanager
+def waiting_model(awaited: int) -> Generator[RunningModel]:
+    """Run the model until the context is left."""
+    words = [sys.executable, str(Path(__file__)), str(awaited)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield model
+            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            yield RunningModel(process.stdout.readline().strip())
         finally:
-            server.should_exit = True
-            with anyio.CancelScope(shield=True):
-                await server.shutdown()
-            group.cancel_scope.cancel()
+            process.kill()
+
+
+def main() -> None:
+    """Serve."""
+    model = WaitingModel(int(sys.argv[1]))
+    routes = [
+        Route("/v1/chat/completions", model.answer, methods=["POST"]),
+        Route("/v1/count", model.count, methods=["GET"]),
+    ]
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
+    uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="warning")).run([listener])
+
+
+if __name__ == "__main__":
+    main()
