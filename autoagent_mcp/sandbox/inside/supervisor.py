@@ -202,11 +202,10 @@ class Supervisor:
         except ChildProcessError:
             self._look_at = float("inf")
             return
-        lost = [pid for pid, status in ended.items() if pid in self._keepers and status != 0]
+        if any(status != 0 and pid in self._keepers for pid, status in ended.items()):
+            self._kill_all(b"was killed, as a command had killed the process that keeps another")
         for pid in ended:
             self._forget(pid, b"was killed by a command")
-        if lost:
-            self._kill_all(b"was killed, as a command had killed the process that keeps another")
 
     def _forget(self, pid: int, reason: bytes) -> None:
         each = self._keepers.pop(pid, None)
@@ -236,15 +235,17 @@ class Supervisor:
             self._kill_all(b"was killed, as a command had stopped the process that keeps another")
 
     def _kill_all(self, reason: bytes) -> None:
-        """Kill everything but process 1, and see it gone."""
+        """Kill everything but process 1, see it gone, and only then tell whoever waits for it."""
+        ended: dict[int, int] = {}
         while True:
             tree.signal_all(signal.SIGKILL)
             try:
-                for pid in tree.reap():
-                    self._forget(pid, reason)
+                ended |= tree.reap()
             except ChildProcessError:
-                return
+                break
             time.sleep(0.001)
+        for pid in ended:
+            self._forget(pid, reason)
 
     def _watch_memory(self) -> None:
         if time.monotonic() < self._look_at:

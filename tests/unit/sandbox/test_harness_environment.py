@@ -131,12 +131,17 @@ async def test_a_library_that_does_not_exist_is_told_and_leaves_nothing(
 
 
 async def test_a_source_distribution_is_not_built(backend: BubblewrapBackend, index: Path, tmp_path: Path) -> None:
-    setup = f"open({str(tmp_path / 'ran')!r}, 'w')".encode()
+    """It brings its own build backend, which would need nothing else to run."""
+    files = {
+        "evil-1.0/PKG-INFO": "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n",
+        "evil-1.0/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
+        "evil-1.0/own.py": f"open({str(tmp_path / 'ran')!r}, 'w')",
+    }
     with tarfile.open(index / "evil-1.0.tar.gz", "w:gz") as archive:
-        for name, content in (("evil-1.0/setup.py", setup), ("evil-1.0/PKG-INFO", b"Name: evil\nVersion: 1.0\n")):
+        for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+            archive.addfile(member, io.BytesIO(content.encode()))
     with pytest.raises(HarnessError, match="evil"):
         await backend.prepare_harness("evil")
     assert not (tmp_path / "ran").exists()
