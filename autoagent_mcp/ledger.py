@@ -372,8 +372,7 @@ def _parse(line: str, number: int) -> _Row:
         return _Row.model_validate({**value, "body": _canonical(value["body"])})
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(
-            f"Line {number} of refs/autoagent/ledger is no entry: {error}.",
-            "The ref was changed from outside.",
+            f"Line {number} of refs/autoagent/ledger is no entry: {error}.", "The ref was changed from outside."
         ) from error
 
 

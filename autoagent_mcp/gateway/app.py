@@ -82,10 +82,7 @@ class Gateway:
 
 @asynccontextmanager
 async def serve(
-    model: ModelSettings,
-    *,
-    upstream_url: str | None = None,
-    backoff: Backoff | None = None,
+    model: ModelSettings, *, upstream_url: str | None = None, backoff: Backoff | None = None
 ) -> AsyncGenerator[Gateway]:
     """Run the gateway until the context is left.
 
@@ -183,10 +180,7 @@ def _unknown(offered: str) -> Callable[[Request, Exception], Awaitable[Response]
     async def answer(request: Request, _error: Exception) -> Response:
         message = f"{request.method} {request.url.path[:200]} is not allowed by autoagent-mcp; there are {offered}"
         return Response(
-            pydantic_core.to_json(openai_error("unknown_route", message, 404)),
-            404,
-            None,
-            "application/json",
+            pydantic_core.to_json(openai_error("unknown_route", message, 404)), 404, None, "application/json"
         )
 
     return answer

@@ -26,12 +26,7 @@ class ModelCalls(Endpoint):
     body_limit_bytes = BODY_LIMIT_BYTES
 
     def __init__(
-        self,
-        sessions: Mapping[str, Session],
-        api: Api,
-        model: ModelSettings,
-        upstream: Upstream,
-        price: Price,
+        self, sessions: Mapping[str, Session], api: Api, model: ModelSettings, upstream: Upstream, price: Price
     ) -> None:
         super().__init__(sessions)
         self._api = api
@@ -68,12 +63,7 @@ class ModelCalls(Endpoint):
             session.fail(error.failure)
             raise
         exchange = Exchange(
-            api=self._api,
-            upstream=self._upstream,
-            price=self._price,
-            session=session,
-            body=body,
-            share=share,
+            api=self._api, upstream=self._upstream, price=self._price, session=session, body=body, share=share
         )
         await exchange.run(reply)
 

@@ -54,14 +54,7 @@ class Exchange:
     """
 
     def __init__(
-        self,
-        *,
-        api: Api,
-        upstream: Upstream,
-        price: Price,
-        session: Session,
-        body: JsonObject,
-        share: Tokens,
+        self, *, api: Api, upstream: Upstream, price: Price, session: Session, body: JsonObject, share: Tokens
     ) -> None:
         self._api = api
         self._upstream = upstream
@@ -83,7 +76,7 @@ class Exchange:
         read = self._pass_events_on if self._body.get("stream") else self._pass_whole_on
         try:
             self._session.recorder.request(
-                ModelRequest(call=self._number, api=self._api.name, at=_now(), body=self._body),
+                ModelRequest(call=self._number, api=self._api.name, at=_now(), body=self._body)
             )
             await self._upstream.ask(self._api, encoded(self._body), lambda response: read(response, reply))
         except ProviderDownError as error:
@@ -193,7 +186,7 @@ class Exchange:
         session.own_ids |= self._api.made_ids(answer.body or {})
         if usage.cost_usd is None:
             session.notice(
-                "The price of the pinned model is not known: costs are unknown and the cost limit is not kept.",
+                "The price of the pinned model is not known: costs are unknown and the cost limit is not kept."
             )
         session.recorder.response(
             ModelResponse(
@@ -204,7 +197,7 @@ class Exchange:
                 complete=answer.is_complete,
                 error=answer.error,
                 usage=usage,
-            ),
+            )
         )
 
     def _spent(self) -> Tokens:

@@ -97,8 +97,7 @@ class _ToolResult(_Block):
 
 
 _Part = Annotated[
-    _Text | _Image | _Document | _Thinking | _RedactedThinking | _ToolUse | _ToolResult,
-    Field(discriminator="type"),
+    _Text | _Image | _Document | _Thinking | _RedactedThinking | _ToolUse | _ToolResult, Field(discriminator="type")
 ]
 _Content = Annotated[_String | Annotated[list[_Part], Tag("list")], Discriminator(text_or_list)]
 

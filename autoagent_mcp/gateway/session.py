@@ -23,13 +23,7 @@ class Session:
     """What one trial does through the gateway."""
 
     def __init__(
-        self,
-        files: TrialFiles,
-        sandbox: Sandbox,
-        limits: TrialSettings,
-        *,
-        price: Price,
-        secret: str | None,
+        self, files: TrialFiles, sandbox: Sandbox, limits: TrialSettings, *, price: Price, secret: str | None
     ) -> None:
         self.token = secrets.token_urlsafe(32)
         self.sandbox = sandbox

@@ -181,8 +181,7 @@ class Repo:
             raise RepoError("The repository has no commit yet.", "Commit what is there: git add -A && git commit.")
         if self._git.try_text("symbolic-ref", "--quiet", "HEAD") is None:
             raise RepoError(
-                "HEAD is detached, so there is no branch to keep changes on.",
-                "Switch to one: git switch -c autoagent.",
+                "HEAD is detached, so there is no branch to keep changes on.", "Switch to one: git switch -c autoagent."
             )
         for name, what in _IN_PROGRESS.items():
             if (self._folder / name).exists():

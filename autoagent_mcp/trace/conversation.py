@@ -221,7 +221,7 @@ def _common(one: Sequence[Item], other: Sequence[Item]) -> int:
 def _is_similar(one: str, other: str) -> bool:
     """Whether two system prompts are one, or the same with some state filled in or added."""
     return one == other or _shared(one, other) + _shared(one[::-1], other[::-1]) >= max(
-        1, 0.9 * min(len(one), len(other)),
+        1, 0.9 * min(len(one), len(other))
     )
 
 

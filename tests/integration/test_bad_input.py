@@ -48,7 +48,7 @@ def misspelt_setting(folder: Path) -> None:
     ],
 )
 async def test_a_workspace_that_is_not_ready_is_named_with_its_cure(
-    tmp_path: Path, spoil: Callable[[Path], None], said: str,
+    tmp_path: Path, spoil: Callable[[Path], None], said: str
 ) -> None:
     workspace = make_workspace(tmp_path, agent=harness(SOLVES), settings=SETTINGS)
     spoil(tmp_path)
@@ -105,7 +105,7 @@ async def test_a_missing_agent_py_is_named(tmp_path: Path) -> None:
     ],
 )
 async def test_a_harness_that_fails_at_import_fails_the_run_with_its_traceback(
-    tmp_path: Path, line: str, said: str,
+    tmp_path: Path, line: str, said: str
 ) -> None:
     workspace = make_workspace(tmp_path, agent=harness(f"{line}\n{SOLVES}"), settings=SETTINGS)
     async with in_memory(workspace) as call:
@@ -123,7 +123,7 @@ async def test_a_harness_that_fails_at_import_fails_the_run_with_its_traceback(
         pytest.param("import os; os.kill(os.getppid(), 9); os._exit(1)", "harness_crashed", id="kills its parent"),
         pytest.param("import os; [os.fork() for _ in range(64)]; raise SystemExit", "harness_crashed", id="forks on"),
         pytest.param(
-            "import sys; [print('x' * 10**6) for _ in range(1000)]; raise SystemExit", "harness_crashed", id="1 GB",
+            "import sys; [print('x' * 10**6) for _ in range(1000)]; raise SystemExit", "harness_crashed", id="1 GB"
         ),
     ],
 )
@@ -133,7 +133,7 @@ async def test_whatever_run_task_does_ends_that_trial_alone(tmp_path: Path, body
     agent = harness(
         "async def run_task(environment, instruction):\n"
         f"    if 'bad' in instruction:\n        {body}\n"
-        "    await environment.exec('echo 42 > answer.txt')\n",
+        "    await environment.exec('echo 42 > answer.txt')\n"
     )
     workspace = make_workspace(tmp_path, agent=agent, tasks={"bad": bad, "good": task}, settings=SETTINGS)
     async with in_memory(workspace) as call:
@@ -158,10 +158,10 @@ def without(name: str) -> dict[str, str]:
     ],
 )
 async def test_a_task_that_cannot_run_is_left_out_with_its_reason(
-    tmp_path: Path, task: dict[str, str], said: str,
+    tmp_path: Path, task: dict[str, str], said: str
 ) -> None:
     workspace = make_workspace(
-        tmp_path, agent=harness(SOLVES), tasks={"good": ANSWER_TASK, "odd": task}, settings=SETTINGS,
+        tmp_path, agent=harness(SOLVES), tasks={"good": ANSWER_TASK, "odd": task}, settings=SETTINGS
     )
     async with in_memory(workspace) as call:
         tasks = await call("list_tasks")
@@ -183,7 +183,7 @@ async def test_a_task_that_cannot_run_is_left_out_with_its_reason(
     ],
 )
 async def test_an_unknown_name_is_refused_and_the_nearest_offered(
-    tmp_path: Path, tool: str, arguments: dict[str, object],
+    tmp_path: Path, tool: str, arguments: dict[str, object]
 ) -> None:
     workspace = make_workspace(tmp_path, agent=harness(SOLVES), settings=SETTINGS)
     async with in_memory(workspace) as call:

@@ -45,11 +45,7 @@ class FakeSandbox:
         return ExecResult(stdout="", stderr=f"{command}: command not found", return_code=127)
 
     async def spawn(
-        self,
-        argv: tuple[str, ...],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
+        self, argv: tuple[str, ...], *, cwd: str | None = None, env: Mapping[str, str] | None = None
     ) -> Process:
         """Refuse: nothing in memory can run."""
         raise SandboxRefused(f"This sandbox cannot spawn {argv[0]!r} ({cwd}, {env}).", "Use a real one.")

@@ -83,13 +83,7 @@ class FakeMeasure:
         return self._write(request, bench, RunState.COMPLETE, trials)
 
     def _write(
-        self,
-        request: RunRequest,
-        bench: Bench,
-        state: RunState,
-        trials: tuple[Trial, ...],
-        *,
-        error: str = "",
+        self, request: RunRequest, bench: Bench, state: RunState, trials: tuple[Trial, ...], *, error: str = ""
     ) -> Run:
         run = Run(
             id=request.id,

@@ -206,10 +206,7 @@ async def running() -> AsyncGenerator[StubUpstream]:
     stub.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     options: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False}
     config = uvicorn.Config(
-        Starlette(routes=stub.routes()),
-        log_level="critical",
-        timeout_graceful_shutdown=1,
-        **options,
+        Starlette(routes=stub.routes()), log_level="critical", timeout_graceful_shutdown=1, **options
     )
     server = _Server(config)
     async with anyio.create_task_group() as group:

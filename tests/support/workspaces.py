@@ -50,7 +50,7 @@ def harness(run_task: str, model: str = "stub") -> str:
 
 
 def make_workspace(
-    folder: Path, *, agent: str, tasks: Mapping[str, Mapping[str, str]] | None = None, settings: str = "",
+    folder: Path, *, agent: str, tasks: Mapping[str, Mapping[str, str]] | None = None, settings: str = ""
 ) -> Workspace:
     """Make a committed workspace; without tasks it has one, `answer`."""
     files = {"agent.py": agent, "autoagent.toml": settings, ".gitignore": ".autoagent/\nresults.tsv\n"}

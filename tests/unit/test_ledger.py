@@ -103,9 +103,7 @@ async def test_a_row_can_neither_be_changed_nor_deleted(workspace: Workspace) ->
     ],
 )
 async def test_a_row_changed_with_the_triggers_dropped_is_named(
-    workspace: Workspace,
-    statement: str,
-    entry: int,
+    workspace: Workspace, statement: str, entry: int
 ) -> None:
     await fill(workspace)
     change_from_outside(workspace, "DROP TRIGGER entries_never_change", "DROP TRIGGER entries_never_go", statement)

@@ -234,8 +234,7 @@ async def test_a_full_disk_gives_no_reward_and_no_lost_sandbox(place: Place) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "reward"),
-    [(" -2.5 \n", -2.5), ("1", 1.0), ("1e3", 1000.0), ("7", 7.0), ("0.0", 0.0)],
+    ("text", "reward"), [(" -2.5 \n", -2.5), ("1", 1.0), ("1e3", 1000.0), ("7", 7.0), ("0.0", 0.0)]
 )
 def test_a_number_in_reward_txt_is_kept_as_it_is(tmp_path: Path, text: str, reward: float) -> None:
     (tmp_path / "reward.txt").write_text(text, encoding="utf-8")

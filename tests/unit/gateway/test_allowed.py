@@ -71,8 +71,8 @@ RESPONSES_REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {
             "input": [
-                {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_file", "file_id": "f"}]},
-            ],
+                {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_file", "file_id": "f"}]}
+            ]
         },
         "type 'input_file' at 'input[0].output[0]'",
     ),
@@ -116,8 +116,8 @@ MESSAGES_REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {
             "messages": [
-                {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}]},
-            ],
+                {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}]}
+            ]
         },
         "'messages[0].content[0].source.",
     ),
@@ -176,7 +176,7 @@ async def test_inline_images_and_documents_pass(stub: StubUpstream, tmp_path: Pa
         answer = await trial.chat(messages=[{"role": "user", "content": [image]}])
         assert answer.status_code == 200
         answer = await trial.respond(
-            input=[{"role": "user", "content": [{"type": "input_image", "image_url": PIXEL, "detail": "low"}]}],
+            input=[{"role": "user", "content": [{"type": "input_image", "image_url": PIXEL, "detail": "low"}]}]
         )
         assert answer.status_code == 200
     async with a_trial(stub, tmp_path, ANTHROPIC) as trial:
@@ -194,8 +194,7 @@ async def test_a_client_tool_that_the_harness_runs_itself_passes(stub: StubUpstr
 
 
 async def test_effort_tier_and_temperature_are_pinned_whatever_the_harness_asks(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     pins = {"effort": "low", "service_tier": "default", "temperature": 0.0}
     async with a_trial(stub, tmp_path, OPENAI.model_copy(update=pins)) as trial:
@@ -215,8 +214,7 @@ async def test_effort_tier_and_temperature_are_pinned_whatever_the_harness_asks(
 
 
 async def test_effort_and_tier_are_the_providers_default_where_nothing_is_pinned(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     async with a_trial(stub, tmp_path) as trial:
         await trial.chat(reasoning_effort="high", service_tier="priority", temperature=0.5)
@@ -248,11 +246,7 @@ async def test_a_reasoning_item_of_this_trial_may_be_referred_to(stub: StubUpstr
     ],
 )
 async def test_an_api_that_the_provider_does_not_offer_is_refused_with_the_one_to_use(
-    stub: StubUpstream,
-    tmp_path: Path,
-    model: ModelSettings,
-    route: str,
-    offered: str,
+    stub: StubUpstream, tmp_path: Path, model: ModelSettings, route: str, offered: str
 ) -> None:
     async with a_trial(stub, tmp_path, model) as trial:
         answer = await trial.http.post(route, json={})
@@ -292,8 +286,7 @@ async def test_a_beta_header_is_refused(stub: StubUpstream, tmp_path: Path) -> N
 
 
 async def test_nothing_of_the_harness_but_the_checked_body_reaches_the_provider(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     async with a_trial(stub, tmp_path) as trial:
         headers = {"openai-organization": "org-x", "x-evil": "1", "cookie": "a=b"}

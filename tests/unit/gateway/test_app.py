@@ -112,8 +112,7 @@ async def test_headers_without_end_are_cut_off(stub: StubUpstream, tmp_path: Pat
 
 
 async def test_an_error_raised_inside_comes_out_as_it_is_and_signals_are_left_alone(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     inside = before[:0]

@@ -37,8 +37,7 @@ async def at_once(trial: Trial, number: int, **fields: Any) -> list[int]:  # noq
 
 
 async def test_calls_past_the_turns_are_refused_and_the_sdks_do_not_send_again(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     async with (
         a_trial(stub, tmp_path, limits=TrialSettings(max_turns=1)) as trial,
@@ -69,8 +68,7 @@ async def test_32_calls_at_once_make_no_more_than_the_turns(stub: StubUpstream, 
 
 
 async def test_32_calls_at_once_overshoot_the_tokens_by_no_more_than_one_call(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     stub.answer = lambda _body: Answer(text="x", prompt_tokens=100, completion_tokens=900)
     async with a_trial(stub, tmp_path, limits=TrialSettings(max_tokens=5_000)) as trial:
@@ -122,8 +120,7 @@ async def test_thinking_that_does_not_fit_any_more_is_out_of_budget(stub: StubUp
 
 
 async def test_a_call_that_sets_no_length_is_left_alone_while_there_is_plenty(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     async with a_trial(stub, tmp_path) as trial:
         await trial.chat()

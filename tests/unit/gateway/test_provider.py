@@ -74,10 +74,7 @@ NONSENSE: list[tuple[Fault, str]] = [
 
 @pytest.mark.parametrize(("fault", "detail"), NONSENSE, ids=str)
 async def test_a_provider_that_fails_for_ever_ends_the_call_and_is_not_the_harnesss_fault(
-    stub: StubUpstream,
-    tmp_path: Path,
-    fault: Fault,
-    detail: str,
+    stub: StubUpstream, tmp_path: Path, fault: Fault, detail: str
 ) -> None:
     stub.fault = fault
     async with (
@@ -118,9 +115,7 @@ async def test_a_provider_that_cannot_be_reached_is_down(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
 async def test_a_key_or_model_that_the_provider_refuses_is_not_the_harnesss_fault(
-    stub: StubUpstream,
-    tmp_path: Path,
-    status: int,
+    stub: StubUpstream, tmp_path: Path, status: int
 ) -> None:
     stub.fault = Fails(status, body=json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}}))
     async with a_trial(stub, tmp_path) as trial:
@@ -159,8 +154,7 @@ async def test_a_request_that_the_provider_refuses_goes_back_to_the_harness(stub
 
 
 async def test_a_stream_that_breaks_off_raises_in_the_sdk_and_is_recorded_as_far_as_it_came(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     stub.fault = Drops(after=2)
     async with (
@@ -264,9 +258,7 @@ async def test_a_missing_key_or_address_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_the_openai_key_is_not_sent_to_another_host(
-    stub: StubUpstream,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    stub: StubUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
     model = ModelSettings(provider="openai-compatible", name=OPENAI.name, base_url=stub.url)

@@ -46,10 +46,7 @@ def texts_below(folder: Path) -> list[str]:
 
 
 async def test_no_key_appears_in_a_record_an_error_or_a_log(
-    stub: StubUpstream,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
+    stub: StubUpstream, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     told = f"your key {KEY}"
@@ -79,8 +76,7 @@ async def test_no_key_appears_in_a_record_an_error_or_a_log(
 
 
 async def test_leaving_the_session_cancels_what_is_under_way_and_writes_it_down(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     stub.fault = Holds(after=2)
     has_begun, lines = anyio.Event(), list[str]()

@@ -63,11 +63,7 @@ def assert_two_calls_are_recorded(trial: Trial, model: str) -> None:
     cost = (60 * fresh + 40 * cached + 20 * output + 160 * fresh + 40 * cached + 20 * output) / 1e6
     usage = trial.session.usage
     assert usage == Usage(
-        model_calls=2,
-        prompt_tokens=300,
-        completion_tokens=40,
-        cached_tokens=80,
-        cost_usd=usage.cost_usd,
+        model_calls=2, prompt_tokens=300, completion_tokens=40, cached_tokens=80, cost_usd=usage.cost_usd
     )
     assert usage.cost_usd == pytest.approx(cost)
     assert trial.session.failure is None
@@ -118,10 +114,7 @@ async def test_openai_chat_streams_reasoning_and_parallel_calls(stub: StubUpstre
         text, reasoning = "", ""
         for _ in range(2):
             stream = await client.chat.completions.create(
-                model=OPENAI.name,
-                messages=messages,
-                tools=tools,
-                stream=True,
+                model=OPENAI.name, messages=messages, tools=tools, stream=True
             )
             text, reasoning, calls = "", "", dict[int, dict[str, str]]()
             async for chunk in stream:
@@ -144,7 +137,7 @@ async def test_openai_chat_streams_reasoning_and_parallel_calls(stub: StubUpstre
                         }
                         for call in calls.values()
                     ],
-                },
+                }
             )
             for call in calls.values():
                 found = TEMPERATURES[json.loads(call["arguments"])["city"]]
@@ -172,8 +165,7 @@ async def test_a_client_that_asks_for_the_usage_chunk_gets_it(stub: StubUpstream
 
 
 async def test_openai_responses_streams_with_the_trials_own_previous_response(
-    stub: StubUpstream,
-    tmp_path: Path,
+    stub: StubUpstream, tmp_path: Path
 ) -> None:
     async with (
         a_trial(stub, tmp_path) as trial,
@@ -190,10 +182,7 @@ async def test_openai_responses_streams_with_the_trials_own_previous_response(
             if item.type == "function_call"
         ]
         second = await client.responses.create(
-            model=OPENAI.name,
-            input=outputs,
-            tools=tools,
-            previous_response_id=first.id,
+            model=OPENAI.name, input=outputs, tools=tools, previous_response_id=first.id
         )
         assert second.output_text == "Oslo 3, Rome 15."
         assert stub.bodies[1]["previous_response_id"] == "resp_1"
