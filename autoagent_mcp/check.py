@@ -53,7 +53,7 @@ async def _measure(
 ) -> Run:
     _, suite = build_suite(tasks, excluded, attempts=1, config=bench.config, backend=bench.backend)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(who, total=len(tasks))
 
         def report(progress: RunProgress) -> None:

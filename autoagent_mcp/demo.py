@@ -80,7 +80,7 @@ class MetaAgent:
         shown = ", ".join(f"{name}={_short(value)}" for name, value in arguments.items())
         self.console.print(f"[cyan]{tool}[/]({escape(shown)})", soft_wrap=True)
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as bars:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
             bar = bars.add_task("", total=None, visible=False)
 
             async def on_progress(progress: float, total: float | None, message: str | None) -> None:

@@ -14,7 +14,7 @@ from support.workspaces import ROOT, copy_shipped, git, write_tree
 
 from autoagent_mcp.workspace import Workspace
 
-EASY = ("archive-report", "join-chapters", "make-executable", "pack-folder", "sort-hostnames", "write-status")
+EASY = ("archive-report", "count-words", "join-chapters", "make-executable", "sort-hostnames", "write-status")
 STUB = '[model]\nprovider = "openai-compatible"\nname = "smollm2-135m-instruct"\nbase_url = "{url}"\n'
 
 
