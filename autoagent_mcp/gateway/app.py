@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.config import ModelSettings, TrialSettings
 from autoagent_mcp.errors import GatewayError
 from autoagent_mcp.gateway.backoff import Backoff
@@ -151,18 +152,13 @@ async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
     server = _Server(config)
     listener = _listener()
     gateway.port = listener.getsockname()[1]
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
+    async with background_tasks() as group:
         group.start_soon(server.run_shielded, listener)
         await server.listens.wait()
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - raised again below: a task group would wrap it
-            failure = error
         finally:
             server.should_exit = True
-    if failure:
-        raise failure
 
 
 def _listener() -> socket.socket:

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
+from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import AutoagentError, HarnessError, SandboxError
 from autoagent_mcp.harness.tunnel import Line, Tunnel, connect
 from autoagent_mcp.models.base import Frozen
@@ -175,25 +176,17 @@ async def start(
     """
     image, mounts, python = await backend.prepare_harness(files.get(_REQUIREMENTS, b"").decode(errors="replace"))
     spec = SandboxSpec(name=name, image=image, mounts=mounts, limits=_limits(), role="harness")
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-        # Caught here and raised below, or the group would wrap it.
-        try:
-            harness = HarnessProcess(
-                backend,
-                spec,
-                python=python,
-                content=_pack(files),
-                gateway_port=gateway_port,
-                import_timeout_sec=import_timeout_sec,
-            )
-            await harness.open(group)
-            yield harness
-        except Exception as error:  # noqa: BLE001 - raised again
-            failure = error
-        group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with background_tasks() as group:
+        harness = HarnessProcess(
+            backend,
+            spec,
+            python=python,
+            content=_pack(files),
+            gateway_port=gateway_port,
+            import_timeout_sec=import_timeout_sec,
+        )
+        await harness.open(group)
+        yield harness
 
 
 async def _watch(line: Line, timeout_sec: float, log: Path) -> tuple[str, str]:

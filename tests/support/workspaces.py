@@ -78,7 +78,7 @@ def commit_all(folder: Path) -> None:
     """Make the folder a repository, where it is none, and commit all that is in it."""
     if not (folder / ".git").exists():
         git(folder, "init", "-q", "-b", "main")
-        git(folder, "config", "user.name", "test")
-        git(folder, "config", "user.email", "test@localhost")
+    git(folder, "config", "user.name", "test")
+    git(folder, "config", "user.email", "test@localhost")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "--allow-empty", "-m", "Begin")
