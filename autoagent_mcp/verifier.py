@@ -99,11 +99,13 @@ async def _prepare(task: Task, sandbox: Sandbox, trajectory: bytes | None) -> st
     emptied = await sandbox.exec(_PREPARE, cwd="/", timeout_sec=_PREPARE_SEC, user="root")
     if emptied.return_code != 0:
         return f"emptying /tests and /logs/verifier ended with {emptied.return_code}: {_quote(emptied.stderr)}"
-    if trajectory is not None:
-        await sandbox.put(archive.pack_files({"trajectory.json": trajectory}), "/logs/agent")
-    tests = await anyio.to_thread.run_sync(archive.pack, task.folder / "tests", limiter=_disk)
-    await sandbox.put(tests, "/tests")
+    traces = {} if trajectory is None else {"logs/agent/trajectory.json": trajectory}
+    await sandbox.put(await anyio.to_thread.run_sync(_pack, task.folder / "tests", traces, limiter=_disk), "/")
     return ""
+
+
+def _pack(tests: Path, traces: dict[str, bytes]) -> bytes:
+    return archive.pack(tests, under="tests", executable={"tests/test.sh"}, beside=traces)
 
 
 def _clear(folder: Path) -> None:

@@ -6,7 +6,6 @@ whether a task measures anything.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Protocol
 
 import anyio
@@ -22,7 +21,7 @@ from autoagent_mcp.sandbox import archive
 from autoagent_mcp.sandbox.base import Sandbox
 from autoagent_mcp.task import resolve_env
 
-SOLUTION_FOLDER = PurePosixPath("/solution")
+_disk = anyio.CapacityLimiter(4)
 
 
 class Outcome(Frozen):
@@ -59,14 +58,17 @@ class Oracle:
 
     async def solve(self, task: Task, sandbox: Sandbox, files: TrialFiles) -> Outcome:
         """Run solution/solve.sh; as under Harbor its exit status does not matter, only what the verifier finds."""
-        solution = await anyio.to_thread.run_sync(archive.pack, task.folder / "solution")
-        await sandbox.put(solution, str(SOLUTION_FOLDER))
+        await sandbox.put(await anyio.to_thread.run_sync(_pack_solution, task, limiter=_disk), "/")
         env = {"DEBIAN_FRONTEND": "noninteractive", **resolve_env(task.config.solution.env)}
-        command = "chmod +x /solution/solve.sh; (/solution/solve.sh) > /logs/agent/oracle.txt 2>&1"
+        command = "(/solution/solve.sh) > /logs/agent/oracle.txt 2>&1"
         result = await sandbox.exec(command, env=env, timeout_sec=task.config.agent.timeout_sec)
         files.harness_log.write_text(f"solve.sh ended with {result.return_code}\n", encoding="utf-8")
         timed_out = Failure(cause=FailureCause.HARNESS_TIMEOUT, detail="solve.sh ran out of time")
         return Outcome(failure=timed_out if result.timed_out else None, commands=1)
+
+
+def _pack_solution(task: Task) -> bytes:
+    return archive.pack(task.folder / "solution", under="solution", executable={"solution/solve.sh"})
 
 
 class HarnessSolver:

@@ -13,10 +13,18 @@ from autoagent_mcp.errors import SandboxRefused
 _HINT = "What a sandbox gives out may hold only files and folders; nothing of this archive was kept."
 
 
-def pack(source: Path) -> bytes:
+def pack(
+    source: Path, *, under: str = "", executable: Collection[str] = (), beside: Mapping[str, bytes] | None = None
+) -> bytes:
     """Return a folder's content, or one file under its name, as an archive.
 
     The same content gives the same bytes: sorted, root-owned, without times. Links are kept as links.
+
+    Args:
+        source: The folder or the file.
+        under: The folder in the archive that it comes under; "" for the top.
+        executable: Paths in the archive that get mode 755, whatever mode they have here.
+        beside: Files to add, by their path in the archive.
 
     Raises:
         OSError: Something cannot be read.
@@ -26,15 +34,20 @@ def pack(source: Path) -> bytes:
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
             for path in found:
-                _add(archive, path, path.relative_to(root).as_posix())
+                name = PurePosixPath(under, path.relative_to(root).as_posix()).as_posix()
+                _add(archive, path, name, is_executable=name in executable)
+            for name, content in sorted((beside or {}).items()):
+                _add_bytes(archive, name, content, 0o644)
         return buffer.getvalue()
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+def _add(archive: tarfile.TarFile, path: Path, name: str, *, is_executable: bool) -> None:
     member = archive.gettarinfo(str(path), name)
     if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
         return
     _neutral(member)
+    if is_executable:
+        member.mode = 0o755
     if member.islnk():  # a second name of a file met before: carried as a file of its own
         member.type, member.size, member.linkname = tarfile.REGTYPE, path.stat().st_size, ""
     if member.isfile():
@@ -42,6 +55,12 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
             archive.addfile(member, file)
     else:
         archive.addfile(member)
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), mode
+    archive.addfile(_neutral(member), io.BytesIO(content))
 
 
 def pack_files(
@@ -58,10 +77,7 @@ def pack_files(
                 member.type, member.mode = tarfile.DIRTYPE, 0o777
                 archive.addfile(_neutral(member))
             for name, content in sorted(files.items()):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                member.mode = 0o755 if name in executable else 0o644
-                archive.addfile(_neutral(member), io.BytesIO(content))
+                _add_bytes(archive, name, content, 0o755 if name in executable else 0o644)
         return buffer.getvalue()
 
 
