@@ -62,12 +62,7 @@ def said(workspace: Workspace, run: dict[str, Any], trial: str = "answer__1") ->
     return json.loads(text.splitlines()[-1])
 
 
-# Attack 6
-
-
-async def test_the_task_agent_finds_no_tests_no_solution_and_no_history_and_its_search_is_on_record(
-    tmp_path: Path,
-) -> None:
+async def test_the_task_agent_finds_no_test_solution_or_history_and_its_search_is_on_record(tmp_path: Path) -> None:
     """Attack 6."""
     search = f"""
         find / \\( -path /proc -o -path /usr -o -path /opt/python \\) -prune -o \\
@@ -75,6 +70,7 @@ async def test_the_task_agent_finds_no_tests_no_solution_and_no_history_and_its_
         ls -A /tests /solution
         cat {tmp_path}/tasks/answer/tests/test.sh /tests/test.sh /solution/solve.sh {tmp_path}/tasks/answer/task.toml
         git log --all; git reflog; git tag; git -C {tmp_path} log --all
+        echo searched
     """
     body = f"""
 async def run_task(environment, instruction):
@@ -85,11 +81,9 @@ async def run_task(environment, instruction):
     async with in_memory(workspace) as call:
         run = await measured(call)
         trace = await call("read_trace", run=run["run"]["run"], trial="answer__1")
-    assert said(workspace, run) == ["", False, False]
+    assert said(workspace, run) == ["searched\n", False, False]
     assert "/solution/solve.sh" in str(trace["steps"])
 
-
-# Attack 7
 
 REACH = """
 import json, socket
@@ -100,9 +94,9 @@ def reach(*places):
     for host, port in places:
         try:
             socket.create_connection((host, port), 2).close()
+            reached.append(host)
         except OSError:
             continue
-        reached.append(host)
     return reached
 
 
@@ -124,9 +118,6 @@ async def run_task(environment, instruction):
         async with in_memory(workspace) as call:
             run = await measured(call)
     assert said(workspace, run) == [[], [], []]
-
-
-# Attack 8
 
 
 @pytest.mark.parametrize(
@@ -153,9 +144,6 @@ async def test_an_adapter_that_was_edited_or_patched_is_refused_before_anything_
     assert not workspace.runs.exists()
 
 
-# Attack 9
-
-
 async def test_whatever_a_candidate_asks_for_the_provider_sees_only_the_pinned_model_and_effort(tmp_path: Path) -> None:
     """Attack 9."""
     body = """
@@ -164,25 +152,23 @@ globals()["MO" + "DEL"] = "larger"
 
 
 async def run_task(environment, instruction):
-    ask("by monkeypatch")
-    ask("by argument", reasoning_effort="high", temperature=1.5, service_tier="priority")
-    print(json.dumps([
-        ask("by another field", models=["larger"])[0],
-        post("/openai/v1/chat/completions?model=larger", {"model": "larger", "messages": []})[0],
-        post("/openai/v1/models/larger", {})[0],
-    ]))
+    pinned = {"model": "stub", "reasoning_effort": "high", "temperature": 1.5, "service_tier": "priority"}
+    statuses = [
+        ask("by environment and monkeypatch"),
+        ask("by another field", model="stub", models=["larger"]),
+        ask("by argument", **pinned),
+    ]
+    print(json.dumps([status for status, _ in statuses]))
 """
     pins = 'effort = "low"\ntemperature = 0.0\n'
     async with running() as model:
-        workspace = make_workspace(
-            tmp_path, agent=harness(POST + body), settings=NO_MODEL.format(url=model.url) + pins
-        )
+        workspace = make_workspace(tmp_path, agent=harness(POST + body), settings=NO_MODEL.format(url=model.url) + pins)
         async with in_memory(workspace) as call:
             run = await measured(call)
-    sent = {(one["model"], one["reasoning_effort"], one["temperature"]) for one in model.bodies}
-    assert sent == {("stub", "low", 0.0)}
-    assert not any("service_tier" in one or "models" in one for one in model.bodies)
-    assert said(workspace, run)[0] == 400
+    (sent,) = model.bodies
+    assert (sent["model"], sent["reasoning_effort"], sent["temperature"]) == ("stub", "low", 0.0)
+    assert "service_tier" not in sent
+    assert said(workspace, run) == [400, 400, 200]
 
 
 async def test_a_harness_that_loops_on_model_calls_is_cut_at_the_budget_whatever_max_turns_says(tmp_path: Path) -> None:
@@ -203,9 +189,6 @@ async def run_task(environment, instruction):
     assert said(workspace, run) == [200] * 3 + [400] * 9
     assert spot["failures"] == {"out_of_turns": 2}
     assert len(model.received) == 3 * (1 + 2)
-
-
-# Attack 11
 
 
 def searching(secret: str, paths: list[Path]) -> str:
@@ -257,12 +240,8 @@ async def test_no_key_no_test_no_ledger_and_no_file_of_the_host_can_be_read_by_a
     task = {**ANSWER_TASK, "tests/test.sh": f"{ANSWER_TASK['tests/test.sh']}# {secret}\n"}
     tests, ledger = folder / "tasks" / "answer" / "tests" / "test.sh", folder / ".autoagent" / "ledger.sqlite3"
     async with running() as model:
-        workspace = make_workspace(
-            folder,
-            agent=harness(IDLES),
-            tasks={"answer": task},
-            settings=NO_MODEL.format(url=model.url) + 'api_key_env = "OPENAI_API_KEY"\n',
-        )
+        settings = NO_MODEL.format(url=model.url) + 'api_key_env = "OPENAI_API_KEY"\n'
+        workspace = make_workspace(folder, agent=harness(IDLES), tasks={"answer": task}, settings=settings)
         async with over_stdio(workspace, OPENAI_API_KEY=secret, HOME=str(home)) as call:
             await call("run_suite", description=f"the ledger holds {secret}", wait_sec=60)
             code = searching(secret, [home / ".ssh" / "id_ed25519", tests, ledger, folder / "autoagent.toml"])
@@ -271,9 +250,6 @@ async def test_no_key_no_test_no_ledger_and_no_file_of_the_host_can_be_read_by_a
     assert model.received[0].headers["authorization"] == f"Bearer {secret}"
     assert secret.encode() in b"".join(path.read_bytes() for path in ledger.parent.glob(f"{ledger.name}*"))
     assert said(workspace, run) == [[], []]
-
-
-# Attack 12
 
 
 def rows(workspace: Workspace) -> list[tuple[Any, ...]]:
@@ -290,10 +266,10 @@ async def test_neither_sandbox_can_write_the_ledger_the_results_or_another_runs_
         kept = [workspace.results, workspace.trial(first, "answer__1").trial, workspace.run(first) / "run.json"]
         before, before_rows = [path.read_bytes() for path in kept], rows(workspace)
         targets = [str(path) for path in (*kept, workspace.ledger, tmp_path / ".git" / "HEAD")]
-        command = "\n".join(f"echo forged 2> /dev/null >> {path} && echo {path}" for path in targets)
+        command = "\n".join(f"echo forged 2> /dev/null >> {path} && echo {path}" for path in targets) + "\necho tried"
         workspace.agent.write_text(harness(writing(targets, command)), encoding="utf-8")
         second = await measured(call)
-    assert said(workspace, second) == [[], [], ""]
+    assert said(workspace, second) == [[], [], "tried\n"]
     assert [path.read_bytes() for path in kept[1:]] == before[1:]
     assert kept[0].read_bytes().startswith(before[0])
     assert rows(workspace)[: len(before_rows)] == before_rows
@@ -311,9 +287,9 @@ def write():
         try:
             with open(path, "a") as file:
                 file.write("forged")
+                written.append(path)
         except OSError:
             continue
-        written.append(path)
     return written
 
 
@@ -326,17 +302,15 @@ async def run_task(environment, instruction):
 """
 
 
-@pytest.mark.parametrize("change", ["UPDATE entries SET body = '{}'", "DELETE FROM entries"])
-async def test_the_ledger_refuses_changes_and_a_forged_row_is_named_at_the_next_start(
-    tmp_path: Path, change: str
-) -> None:
+async def test_the_ledger_refuses_changes_and_a_forged_row_is_named_at_the_next_start(tmp_path: Path) -> None:
     """Attack 12, from the meta-agent's side: its shell can open the file."""
     workspace = make_workspace(tmp_path, agent=harness(IDLES), settings=NOWHERE)
     async with in_memory(workspace) as call:
         await measured(call)
     before = rows(workspace)
-    with sqlite3.connect(workspace.ledger) as ledger, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        ledger.execute(change)
+    for change in ("UPDATE entries SET body = '{}'", "DELETE FROM entries"):
+        with sqlite3.connect(workspace.ledger) as ledger, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            ledger.execute(change)
     assert rows(workspace) == before
     with sqlite3.connect(workspace.ledger) as ledger:
         ledger.execute("DROP TRIGGER entries_never_change")
@@ -344,9 +318,6 @@ async def test_the_ledger_refuses_changes_and_a_forged_row_is_named_at_the_next_
     async with in_memory(workspace) as call:
         with pytest.raises(ToolFailed, match="Entry 0"):
             await call("get_brief")
-
-
-# Attack 14
 
 
 async def test_daemons_of_a_harness_and_of_its_commands_are_dead_before_the_verifier_looks(tmp_path: Path) -> None:
@@ -388,20 +359,17 @@ async def run_task(environment, instruction):
     kept = answer["choices"][0]["message"]["content"].removeprefix("my token is ")
     print(json.dumps([ask("spend", kept)[0], post("/environment/exec", {"command": "true"}, kept)[0]]))
 """
+    tasks = {"a": ANSWER_TASK, "b": ANSWER_TASK}
     async with running() as model:
         model.answer = lambda _body: Answer(text=model.bodies[0]["messages"][0]["content"])
         settings = NO_MODEL.format(url=model.url) + "[run]\nconcurrency = 1\n"
-        workspace = make_workspace(
-            tmp_path, agent=harness(POST + body), tasks={"a": ANSWER_TASK, "b": ANSWER_TASK}, settings=settings
-        )
+        workspace = make_workspace(tmp_path, agent=harness(POST + body), tasks=tasks, settings=settings)
         async with in_memory(workspace) as call:
             run = await measured(call)
     assert said(workspace, run, "a__1") == [200, 200]
     assert said(workspace, run, "b__1") == [401, 401]
     assert len(model.received) == 3
 
-
-# No retry can be bought
 
 BREAKS = {
     "bash": "rm /usr/bin/bash; printf nonsense > /usr/bin/bash; chmod +x /usr/bin/bash",
