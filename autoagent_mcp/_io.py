@@ -41,18 +41,6 @@ def write_whole(
         _sync_folder(path.parent)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line in one write and see it on disk before returning.
-
-    Raises:
-        OSError: The disk is full, or the file cannot be written.
-    """
-    with path.open("ab") as file:
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

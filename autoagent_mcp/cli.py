@@ -39,28 +39,29 @@ def serve(
     ] = False,
 ) -> None:
     """Serve MCP over stdin and stdout (without a command), for Claude Code, Codex or any MCP client."""
+    context.obj = Workspace(folder=workspace.resolve())
     if context.invoked_subcommand is None:
         from autoagent_mcp.server import serve_stdio  # noqa: PLC0415 - see the module's docstring
 
-        anyio.run(serve_stdio, Workspace(folder=workspace.resolve()))
+        anyio.run(serve_stdio, context.obj)
 
 
 @app.command()
-def demo(workspace: Folder = Path()) -> None:
+def demo(context: typer.Context) -> None:
     """Go through the whole loop once, with a real server, real sandboxes and the real local model."""
     from autoagent_mcp.demo import run_demo  # noqa: PLC0415 - see the module's docstring
 
-    anyio.run(run_demo, Workspace(folder=workspace.resolve()))
+    anyio.run(run_demo, context.obj)
 
 
 @tasks_app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these tasks.")] = None, workspace: Folder = Path()
+    context: typer.Context, names: Annotated[list[str] | None, typer.Argument(help="Only these tasks.")] = None
 ) -> None:
     """Say for each task whether it can run here, and whether its solution passes and doing nothing does not."""
     from autoagent_mcp.check import check_tasks  # noqa: PLC0415 - see the module's docstring
 
-    is_sound = anyio.run(check_tasks, Workspace(folder=workspace.resolve()), tuple(names or ()))
+    is_sound = anyio.run(check_tasks, context.obj, tuple(names or ()))
     raise typer.Exit(0 if is_sound else 1)
 
 

@@ -5,12 +5,14 @@ Keys that are not known are refused by name, with the nearest known one.
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Literal
 
 import tomli
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+from typing_extensions import Self
 
 from autoagent_mcp.errors import ConfigError
 from autoagent_mcp.models.base import Frozen
@@ -34,6 +36,12 @@ class ModelSettings(Frozen):
     temperature: float | None = None
     """Sent with every call where set; what a harness asks for is overruled."""
 
+    @model_validator(mode="after")
+    def _needs_a_place(self) -> Self:
+        if self.provider == "openai-compatible" and not self.base_url:
+            raise ValueError("the provider 'openai-compatible' needs a base_url")
+        return self
+
 
 class TrialSettings(Frozen):
     """What one trial may take."""
@@ -50,7 +58,7 @@ class TrialSettings(Frozen):
 class RunSettings(Frozen):
     """How trials run."""
 
-    backend: Literal["auto", "docker", "bubblewrap"] = "auto"
+    backend: Literal["auto", "bubblewrap"] = "auto"
     concurrency: int = Field(default=0, ge=0)
     """Trials side by side; 0 means twice the number of cores."""
     attempts: int = Field(default=1, ge=1)
@@ -60,7 +68,6 @@ class RunSettings(Frozen):
 class SandboxSettings(Frozen):
     """Limits of a task sandbox, where the task sets none."""
 
-    cpus: float | None = None
     memory_mb: int = Field(default=2048, ge=64)
     storage_mb: int = Field(default=1024, ge=16)
     processes: int = Field(default=512, ge=16)
@@ -110,4 +117,19 @@ def load(folder: Path) -> Config:
 def _complaint(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}"
+    if first["type"] != "extra_forbidden":
+        return f"{place}: {first['msg']}"
+    nearest = difflib.get_close_matches(place, _KNOWN, n=1, cutoff=0.5)
+    return f"{place} is no known key" + (f"; the nearest is {nearest[0]}" if nearest else "")
+
+
+def _keys(table: type[Frozen], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, field in table.model_fields.items():
+        found.append(f"{prefix}{name}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Frozen):
+            found += _keys(field.annotation, f"{prefix}{name}.")
+    return found
+
+
+_KNOWN = _keys(Config)

@@ -56,6 +56,7 @@ async def run_demo(workspace: Workspace) -> None:
     copy = await anyio.to_thread.run_sync(_copy, workspace)
     console.print(f"[bold]autoagent-mcp demo[/] in a copy of this workspace: {copy.folder}", soft_wrap=True)
     console.print("The meta-agent is a script and its two edits were written beforehand; every number is measured now.")
+    console.print("The edit that helps was tuned on these very tasks: what it gains says nothing about other ones.")
     async with _meta_agent(copy, console) as agent:
         await _loop(agent, copy)
     console.print(f"\nDone in {time.monotonic() - began:.0f} s. What is left to look at:")

@@ -197,6 +197,8 @@ class Lab:
     async def next_step(self, run: Run) -> str:
         """Say what to do after a suite run."""
         record, incumbent = self._record.book.runs.get(run.id), self._record.book.incumbent
+        if record is not None and record.crash and incumbent is None:
+            return f"{record.crash} That is no baseline: mend agent.py (or autoagent.toml), commit it, call run_suite."
         if record is None or incumbent is None:
             return "Call get_brief for the next step."
         if record.experiment == incumbent.n:

@@ -196,12 +196,12 @@ class Runs:
             active.done.set()
 
     async def _crown(self) -> None:
-        """Keep the baseline: the first suite run whose every trial measured something."""
+        """Keep the baseline: the first suite run whose every trial measured something, of a harness that works."""
         book = self._record.book
         if book.incumbent is not None:
             return
         for record in book.runs.values():
-            if record.run.kind is RunKind.SUITE and record.is_measured:
+            if record.run.kind is RunKind.SUITE and record.is_measured and not record.crash:
                 commit = book.experiments[record.experiment].base_commit
                 decided = Decided(
                     experiment=record.experiment, decision=Decision.KEEP, reason="The baseline.", kept_commit=commit

@@ -14,7 +14,6 @@ class RunKind(str, Enum):
 
     SUITE = "suite"
     SPOT = "spot"
-    CONFIRM = "confirm"
 
 
 class RunState(str, Enum):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+import anyio
 
 from autoagent_mcp.errors import SandboxRefused
 from autoagent_mcp.models.task import Artifact, Task
@@ -13,6 +15,7 @@ from autoagent_mcp.sandbox.base import Sandbox
 LIMIT_BYTES = 64 * 1024 * 1024
 LIMIT_FILES = 10_000
 CONVENTION = "/logs/artifacts"
+_disk = anyio.CapacityLimiter(4)
 
 
 async def collect(task: Task, sandbox: Sandbox, files: TrialFiles) -> tuple[str, ...]:
@@ -41,7 +44,11 @@ async def _copy(artifact: Artifact, sandbox: Sandbox, files: TrialFiles) -> None
     place = PurePosixPath("/", artifact.destination or artifact.source).relative_to("/")
     if ".." in place.parts:
         raise SandboxRefused(f"Its destination {place} leads out of the trial's folder.", "Correct task.toml.")
-    archive.unpack(data, files.artifacts / place, limit_bytes=LIMIT_BYTES, limit_files=LIMIT_FILES)
+    await anyio.to_thread.run_sync(_unpack, data, files.artifacts / place, limiter=_disk)
+
+
+def _unpack(data: bytes, target: Path) -> None:
+    archive.unpack(data, target, limit_bytes=LIMIT_BYTES, limit_files=LIMIT_FILES)
 
 
 def _whole(artifact: str | Artifact) -> Artifact:

@@ -6,9 +6,11 @@ whose folder already holds trials that count goes on where it stopped.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,8 @@ from autoagent_mcp.task import resolve_env
 from autoagent_mcp.workspace import Workspace
 
 FAILED_SUFFIX = ".failed"
+_NAMED = 2
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _disk = anyio.CapacityLimiter(8)
 _log = logging.getLogger(__name__)
 
@@ -73,7 +77,6 @@ def build_suite(
     """
     refusals = {task.name: (*backend.refusals(task), *_unresolved(task)) for task in tasks}
     able = tuple(task for task in tasks if not refusals[task.name])
-    notices = {notice for task in able for notice in backend.notices(task)}
     out = [*excluded, *(Excluded(task=name, reasons=why) for name, why in refusals.items() if why)]
     same = {
         "tasks": {task.name: task.digest for task in able},
@@ -89,8 +92,22 @@ def build_suite(
         backend=backend.name,
         model=f"{config.model.provider}/{config.model.name}",
         excluded=tuple(sorted(out, key=lambda one: one.task)),
-        notices=tuple(sorted(notices)),
+        notices=_notices(able, backend),
     )
+
+
+def _notices(tasks: Sequence[Task], backend: Backend) -> tuple[str, ...]:
+    """Name each oddity once, with the tasks that have it."""
+    having: defaultdict[str, list[str]] = defaultdict(list)
+    for task in tasks:
+        for notice in (*task.notices, *backend.notices(task)):
+            having[notice].append(task.name)
+    return tuple(f"{_some(names)}: {notice}" for notice, names in sorted(having.items()))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _unresolved(task: Task) -> tuple[str, ...]:
@@ -193,13 +210,11 @@ class _Run:
                 _set_aside(plan.files.folder)
             try:
                 trial = await self._attempt(plan, solver)
-            except OSError as error:
-                self._disk_error = (
-                    f"Trial {plan.id} could not be written: {error}. Make room on the disk and run again."
-                )
-                run_scope.cancel()
-                return
-            except Exception:  # noqa: BLE001 - the fan-in: one bad trial never ends another
+            except Exception as error:  # noqa: BLE001 - the fan-in: one bad trial never ends another
+                if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                    self._disk_error = f"Trial {plan.id} could not be written: {error}. Make room on the disk."
+                    run_scope.cancel()
+                    return
                 _log.exception("Trial %s of run %s", plan.id, plan.run)
                 trial = broken(plan, Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log."))
         self._trials[trial.id] = trial

@@ -131,7 +131,7 @@ class _Line:
         async with self._backend.start(spec) as sandbox:
             self.started = True
             with self._phase("sandbox"):
-                await sandbox.put(_first_files(self._plan.task), "/")
+                await sandbox.put(await _first_files(self._plan.task), "/")
             with self._phase("harness"):
                 self._outcome = await self._solver.solve(self._plan.task, sandbox, self._plan.files)
                 await sandbox.kill_all()
@@ -158,7 +158,7 @@ class _Line:
         """
         place = TrialFiles(folder=self._plan.files.folder / "untouched")
         async with self._backend.start(spec) as sandbox:
-            await sandbox.put(_first_files(self._plan.task), "/")
+            await sandbox.put(await _first_files(self._plan.task), "/")
             found = await verifier.verify(self._plan.task, sandbox, place, trajectory=None)
         return found.failure is None
 
@@ -208,7 +208,7 @@ class _Line:
                 "env": resolve_env(asked.env),
                 "workdir": asked.workdir,
                 "limits": Limits(
-                    cpus=asked.cpus or ours.cpus,
+                    cpus=asked.cpus,
                     memory_mb=asked.memory_mb or ours.memory_mb,
                     storage_mb=asked.storage_mb or ours.storage_mb,
                     processes=ours.processes,
@@ -225,7 +225,11 @@ class _Line:
             self._phases[name] = self._phases.get(name, 0.0) + time.monotonic() - began
 
 
-def _first_files(task: Task) -> bytes:
+async def _first_files(task: Task) -> bytes:
+    return await anyio.to_thread.run_sync(_pack_first_files, task, limiter=_disk)
+
+
+def _pack_first_files(task: Task) -> bytes:
     """What every task's sandbox has before the solver comes: Harbor's /logs, and AutoAgent's /task."""
     files: dict[str, bytes] = {}
     extra = task.folder / "files"

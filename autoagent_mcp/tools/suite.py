@@ -63,7 +63,7 @@ async def wait_run(ctx: ToolContext, run: str, wait_sec: WaitSec = DEFAULT_WAIT_
 
 @speaks_mcp
 async def cancel_run(ctx: ToolContext, run: str) -> RunView:
-    """Stop a run. Trials that have ended stay on disk with their traces; the run can no longer be kept."""
+    """Stop a run. Trials that have ended stay, with their traces; run_suite takes the run up again where it stopped."""
     lab = await lab_of(ctx)
     return await _view(lab, await lab.cancel(run))
 
@@ -110,7 +110,7 @@ async def _next_step(lab: Lab, run: Run) -> str:
     if not is_over(run):
         return f'The run goes on. Call wait_run(run="{run.id}").'
     if run.state is RunState.FAILED:
-        return "Nothing was measured. Mend what the error says, then call run_suite again."
+        return "The run failed. Mend what the error says, then call run_suite again: what was measured stays."
     if run.state is not RunState.COMPLETE:
         return "The run did not finish. Call run_suite again: only the missing trials are run."
     if score(run.trials).unmeasured:

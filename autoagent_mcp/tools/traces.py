@@ -19,6 +19,7 @@ FIELD_CHARS = 1_500
 STEPS_CHARS = 5_500
 WHOLE_STEP_CHARS = 7_000
 OUTPUT_CHARS = 1_200
+NO_REASONING = "No reasoning came from this model in this trial."
 
 _disk = anyio.CapacityLimiter(4)
 
@@ -52,6 +53,8 @@ class TraceView(Frozen):
     """The end of what agent.py printed, and its traceback; on the first page."""
     page: int
     pages: int
+    notices: tuple[str, ...] = ()
+    """What the server refused or overruled in this trial."""
     note: str = DATA_NOTE
     next: str
 
@@ -82,7 +85,8 @@ def _read(files: TrialFiles) -> dict[str, Any]:
 
 
 def _page(run: str, trial: Trial, files: TrialFiles, trajectory: dict[str, Any], page: int) -> TraceView:
-    pages = _paged([_fitting(step) for step in _all_steps(trajectory)])
+    steps = _all_steps(trajectory)
+    pages = _paged([_fitting(number, step) for number, step in enumerate(steps, 1)])
     shown = pages[min(page, len(pages)) - 1]
     is_first = page == 1
     following = f'Call read_trace(run="{run}", trial="{trial.id}", page={page + 1}) for more.'
@@ -92,6 +96,7 @@ def _page(run: str, trial: Trial, files: TrialFiles, trajectory: dict[str, Any],
         steps=tuple(shown),
         verifier_output=_tail(files.verifier / "test-stdout.txt") if is_first else "",
         harness_output=_tail(files.harness_log) if is_first else "",
+        note=DATA_NOTE if any("reasoning_content" in step for step in steps) else f"{DATA_NOTE} {NO_REASONING}",
         page=min(page, len(pages)),
         pages=len(pages),
         next=following
@@ -114,7 +119,8 @@ def _whole_step(run: str, trial: Trial, trajectory: dict[str, Any], step: int, p
 def _view(run: str, trial: Trial, **rest: Any) -> TraceView:  # noqa: ANN401 - the remaining fields of TraceView
     failure = f"{trial.failure.cause.value}: {clip(trial.failure.detail, 600)}" if trial.failure else ""
     head = {"run": run, "trial": trial.id, "task": trial.task, "reward": trial.reward, "passed": trial.passed}
-    return TraceView(**head, failure=failure, **rest)
+    notices = tuple(clip(notice, 200) for notice in trial.notices[:5])
+    return TraceView(**head, failure=failure, notices=notices, **rest)
 
 
 def _all_steps(trajectory: dict[str, Any]) -> list[dict[str, Any]]:
@@ -125,21 +131,21 @@ def _all_steps(trajectory: dict[str, Any]) -> list[dict[str, Any]]:
     return steps
 
 
-def _fitting(step: dict[str, Any]) -> StepView:
+def _fitting(number: int, step: dict[str, Any]) -> StepView:
     """Show a step with as much of its long fields as a page can hold."""
     for limit in (FIELD_CHARS, FIELD_CHARS // 3, FIELD_CHARS // 10):
-        view = _step_view(step, limit)
+        view = _step_view(number, step, limit)
         if len(view.model_dump_json(indent=2)) <= STEPS_CHARS:
             break
     return view
 
 
-def _step_view(step: dict[str, Any], limit: int) -> StepView:
+def _step_view(number: int, step: dict[str, Any], limit: int) -> StepView:
     observation: dict[str, Any] = step.get("observation") or {}
     calls = step.get("tool_calls") or ()
     extra: dict[str, Any] = step.get("extra") or {}
     return StepView(
-        step=step["step_id"],
+        step=number,
         source=str(step["source"]),
         at=str(step.get("timestamp") or ""),
         message=clip(_text(step.get("message")), limit),

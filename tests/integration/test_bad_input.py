@@ -213,3 +213,23 @@ async def test_unrelated_dirty_files_are_left_alone(tmp_path: Path) -> None:
         await call("run_suite", description="no better", wait_sec=50)
         await call("revert_change", lesson="it was no better")
     assert git(tmp_path, "status", "--porcelain") == before
+
+
+async def test_a_harness_that_crashes_in_every_trial_is_no_baseline(tmp_path: Path) -> None:
+    crashes = "async def run_task(environment, instruction):\n    raise ValueError('no such model')"
+    workspace = make_workspace(tmp_path, agent=harness(crashes), settings=SETTINGS)
+    async with in_memory(workspace) as call:
+        run = await call("run_suite", description="the baseline", wait_sec=50)
+        assert "no baseline" in run["next"]
+        workspace.agent.write_text(harness(SOLVES), encoding="utf-8")
+        commit_all(tmp_path)
+        assert (await call("run_suite", description="the baseline", wait_sec=50))["passed"] == 1
+
+
+async def test_what_is_odd_about_a_task_is_said_with_the_run(tmp_path: Path) -> None:
+    odd = {**ANSWER_TASK, "task.toml": "[enviroment]\nmemory_mb = 512\n"}
+    workspace = make_workspace(tmp_path, agent=harness(SOLVES), tasks={"odd": odd}, settings=SETTINGS)
+    async with in_memory(workspace) as call:
+        run = await call("run_suite", description="the baseline", wait_sec=50)
+    assert any("enviroment" in notice for notice in run["notices"])
+    assert any("runs offline" in notice for notice in run["notices"])
