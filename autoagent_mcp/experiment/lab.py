@@ -28,7 +28,7 @@ from autoagent_mcp.experiment import brief as brief_room
 from autoagent_mcp.experiment.decisions import Decisions
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
-from autoagent_mcp.harness import boundary
+from autoagent_mcp.harness import boundary, overfitting
 from autoagent_mcp.ledger import Ledger
 from autoagent_mcp.models.experiment import Brief, Comparison, Decision, Experiment, TaskHistory
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, Suite
@@ -269,8 +269,14 @@ class Lab:
             files=(await self._repo.at(experiment.candidate.commit)).files,
             tasks=tasks,
             suite=suite,
+            notices=await anyio.to_thread.run_sync(self._overfitting, editable, limiter=_disk),
         )
         return self._runs.start(request, experiment.n)
+
+    def _overfitting(self, editable: Editable) -> tuple[str, ...]:
+        program = self._bench.workspace.program
+        allowed = program.read_text(encoding="utf-8", errors="replace") if program.is_file() else ""
+        return overfitting.flags(editable.files, self._tasks, allowed)
 
     async def _check_unmodified(self, editable: Editable) -> None:
         if await self._repo.at("HEAD") != editable:

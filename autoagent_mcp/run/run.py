@@ -253,7 +253,7 @@ class _Run:
             trials=tuple(self._trials[name] for name in sorted(self._trials)),
             error=error,
             is_harness_broken=is_harness_broken,
-            notices=tuple(dict.fromkeys((*self._request.suite.notices, *self._notices))),
+            notices=tuple(dict.fromkeys((*self._notices, *self._request.suite.notices))),
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         head = run.model_dump_json(indent=1, exclude={"trials"})

@@ -1,6 +1,6 @@
 """Known attacks on such a server (their numbers are those of the project's list), each through the tools alone.
 
-Attack 10, a candidate that carries answers of the tasks in its code, belongs to a later part: a scan for similarity.
+Attack 10, a candidate that carries answers of the tasks in its code, is in tests/unit/harness/test_overfitting.py.
 """
 
 from __future__ import annotations
