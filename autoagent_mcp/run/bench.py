@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -64,12 +63,5 @@ class Bench:
 @asynccontextmanager
 async def open_bench(workspace: Workspace, config: Config) -> AsyncGenerator[Bench]:
     """Make a bench whose gateway ends with this context."""
-    _allow_many_files()
     async with background_tasks() as group:
         yield Bench(workspace, config, group)
-
-
-def _allow_many_files() -> None:
-    """Raise the soft limit on open files to the hard one: a live trial has about ten, and many shells allow 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
