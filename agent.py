@@ -76,8 +76,11 @@ from typing import Any, NamedTuple, Protocol
 
 try:
     BaseAgent: Any = import_module("harbor.agents.base").BaseAgent
+    HarborCapabilities: Any = import_module("harbor.agents.capabilities").AgentCapabilities(
+        skills=True, mcp_servers=True, mcp_http_headers=True
+    )
 except ModuleNotFoundError:
-    BaseAgent = object
+    BaseAgent, HarborCapabilities = object, None
 
 
 class ExecResult(NamedTuple):
@@ -88,8 +91,24 @@ class ExecResult(NamedTuple):
     return_code: int
 
 
+class McpServer(Protocol):
+    """An MCP server that the task offers; it is reached from the task's machine."""
+
+    name: str
+    transport: str
+    url: str | None
+    command: str | None
+    args: list[str]
+    headers: dict[str, str]
+
+
 class Environment(Protocol):
     """The task's machine, with the names that Harbor's environment has."""
+
+    skills_dir: str | None
+    """The folder there with the skills that the task offers; None where it offers none."""
+    mcp_servers: tuple[McpServer, ...]
+    """The MCP servers that the task offers."""
 
     async def exec(
         self,
@@ -126,6 +145,8 @@ class Environment(Protocol):
 class AutoAgent(BaseAgent):
     """run_task as a Harbor agent."""
 
+    capabilities = HarborCapabilities
+
     @staticmethod
     def name() -> str:
         """Return the name in Harbor's results."""
@@ -140,16 +161,18 @@ class AutoAgent(BaseAgent):
 
     async def run(self, instruction: str, environment: Any, context: Any) -> None:
         """Work on one task and keep the agent's last words among the trial's logs."""
-        wrapped: Any = _HarborEnvironment(environment)
+        wrapped: Any = _HarborEnvironment(environment, self.skills_dir, tuple(self.mcp_servers))
         answer = await run_task(wrapped, instruction)
-        (Path(self.logs_dir) / "answer.txt").write_text(answer, encoding="utf-8")
+        (Path(self.logs_dir) / "answer.txt").write_text(str(answer), encoding="utf-8", errors="replace")
 
 
 class _HarborEnvironment:
-    """Harbor's environment, with text where Harbor gives None."""
+    """Harbor's environment, with what Harbor tells the agent instead, and text where Harbor gives None."""
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: Any, skills_dir: str | None, mcp_servers: tuple[McpServer, ...]) -> None:
         self._environment = environment
+        self.skills_dir = skills_dir
+        self.mcp_servers = mcp_servers
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._environment, name)

@@ -5,8 +5,11 @@ A task is sound where its solution passes and doing nothing does not; both are r
 
 from __future__ import annotations
 
+import json
+import sys
 import tempfile
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +20,8 @@ from rich.table import Table
 from autoagent_mcp import config as config_file
 from autoagent_mcp import task as task_files
 from autoagent_mcp.errors import SandboxError, UnknownNameError
-from autoagent_mcp.models.run import Excluded, Run, RunKind
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.run import Excluded, Run, RunKind, Suite
 from autoagent_mcp.models.run import Progress as RunProgress
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import Trial
@@ -25,38 +29,77 @@ from autoagent_mcp.run.bench import Bench, open_bench
 from autoagent_mcp.run.run import RunRequest, build_suite, measure
 from autoagent_mcp.workspace import Workspace
 
-_SOUND = "sound"
-_UNCHECKED = "[yellow]no solution: unchecked"
+
+class Verdict(str, Enum):
+    """What a task is worth here."""
+
+    SOUND = "sound"
+    UNCHECKED = "unchecked"
+    """It has no solution, and doing nothing does not pass."""
+    BROKEN = "broken"
+    REFUSED = "cannot run here"
+    NO_TASK = "no task"
+    """A folder without task.toml, which Harbor passes over."""
 
 
-async def check_tasks(workspace: Workspace, names: tuple[str, ...]) -> bool:
-    """Check the named tasks, or all, print a table and return whether each is sound or excluded for a named reason.
+_COLOURS = {Verdict.UNCHECKED: "yellow", Verdict.BROKEN: "red", Verdict.REFUSED: "yellow", Verdict.NO_TASK: "dim"}
+
+
+class Checked(Frozen):
+    """What came of one task."""
+
+    task: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    solution: str = ""
+    """What the verifier gave for the task's own solution: a reward, a failure, or nothing where it was not asked."""
+    nothing: str = ""
+    """The same for doing nothing."""
+    notices: tuple[str, ...] = ()
+
+
+async def check_tasks(workspace: Workspace, names: tuple[str, ...], *, as_json: bool) -> bool:
+    """Check the named tasks, or all, print what came of it and return whether none is broken.
+
+    Args:
+        workspace: Whose autoagent.toml names the tasks and the backend.
+        names: Of tasks; none means all.
+        as_json: Whether to print a JSON list instead of a table.
 
     Raises:
         UnknownNameError: There is no such task.
         SandboxError: This machine cannot make sandboxes, or its disk is full.
     """
     settings = config_file.load(workspace.folder)
-    tasks, broken = task_files.load_all(workspace.folder / settings.tasks_dir)
+    tasks_dir = workspace.folder / settings.tasks_dir
+    tasks, broken = task_files.load_all(tasks_dir)
+    known = {one.name for one in tasks} | {one.task for one in broken}
     for name in names:
-        if name not in {task.name for task in tasks} | {one.task for one in broken}:
-            raise UnknownNameError("task", name, [task.name for task in tasks])
+        if name not in known:
+            raise UnknownNameError("task", name, sorted(known))
     tasks = tuple(task for task in tasks if not names or task.name in names)
     broken = tuple(one for one in broken if not names or one.task in names)
-    console = Console()
+    console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="autoagent-check-") as scratch:
-        async with open_bench(Workspace(folder=Path(scratch)), settings) as bench:
-            able, suite = build_suite(tasks, broken, attempts=1, config=settings, backend=bench.backend)
-            solvable = tuple(task for task in able if (task.folder / "solution" / "solve.sh").is_file())
-            oracle = await _measure(console, bench, "oracle", solvable, suite.excluded)
-            nop = await _measure(console, bench, "nop", able, suite.excluded)
-    return _show(console, tasks, oracle, nop, broken)
+        async with open_bench(Workspace(folder=Path(scratch)), settings, workspace_id=workspace.id) as bench:
+            able, suite = build_suite(tasks, (), attempts=1, config=settings, backend=bench.backend)
+            solvable = tuple(task for task in able if _has_solution(task))
+            oracle = await _measure(console, bench, "oracle", solvable, suite)
+            nop = await _measure(console, bench, "nop", able, suite)
+    rows = [*_judged(tasks, oracle, nop), *_refused(tasks, suite), *(_unusable(one, tasks_dir) for one in broken)]
+    rows.sort(key=lambda row: row.task)
+    if as_json:
+        sys.stdout.write(json.dumps([row.model_dump(mode="json") for row in rows], indent=1) + "\n")
+    else:
+        _show(console, rows, bench.backend.name)
+    return all(row.verdict is not Verdict.BROKEN for row in rows)
 
 
-async def _measure(
-    console: Console, bench: Bench, who: str, tasks: tuple[Task, ...], excluded: Sequence[Excluded]
-) -> Run:
-    _, suite = build_suite(tasks, excluded, attempts=1, config=bench.config, backend=bench.backend)
+def _has_solution(task: Task) -> bool:
+    return all((task_files.solution_of(task, step) / "solve.sh").is_file() for step in task.steps)
+
+
+async def _measure(console: Console, bench: Bench, who: str, tasks: tuple[Task, ...], suite: Suite) -> Run:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(who, total=len(tasks))
@@ -73,41 +116,77 @@ async def _measure(
     return run
 
 
-def _show(console: Console, tasks: Sequence[Task], oracle: Run, nop: Run, broken: Sequence[Excluded]) -> bool:
-    table = Table("task", "solution", "nothing", "verdict")
+def _judged(tasks: Sequence[Task], oracle: Run, nop: Run) -> list[Checked]:
     solved = {trial.task: trial for trial in oracle.trials}
     idle = {trial.task: trial for trial in nop.trials}
-    refused = {one.task: "; ".join(one.reasons) for one in oracle.suite.excluded}
-    verdicts = {task.name: _verdict(solved.get(task.name), idle[task.name]) for task in tasks if task.name in idle}
-    for task in tasks:
-        if task.name in verdicts:
-            trials = (solved.get(task.name), idle[task.name])
-            table.add_row(task.name, *map(_say, trials), verdicts[task.name])
-        else:
-            table.add_row(task.name, "", "", f"[yellow]not here: {escape(refused[task.name])}")
-        for notice in task.notices:
-            table.add_row("", "", "", f"[dim]{escape(notice)}")
-    for one in broken:
-        table.add_row(one.task, "", "", f"[red]broken: {escape('; '.join(one.reasons))}")
-    console.print(table)
-    sound = list(verdicts.values()).count(_SOUND)
-    unable = len(tasks) - len(verdicts)
-    console.print(f"{sound} of {len(verdicts)} tasks that can run here are sound; {unable} cannot run here.")
-    return not broken and all(verdict in {_SOUND, _UNCHECKED} for verdict in verdicts.values())
+    return [_judge(task, solved.get(task.name), idle[task.name]) for task in tasks if task.name in idle]
 
 
-def _verdict(solved: Trial | None, idle: Trial) -> str:
-    if solved is None:
-        return _UNCHECKED
-    if solved.passed and idle.counts and not idle.passed:
-        return _SOUND
-    details = [trial.failure.detail for trial in (solved, idle) if trial.failure]
-    return f"[red]broken: {escape(details[0])}" if details else "[red]broken"
+def _judge(task: Task, solved: Trial | None, idle: Trial) -> Checked:
+    reasons: list[str] = []
+    if solved is not None and not solved.passed:
+        reasons.append(_why(solved) or "its solution does not pass")
+    if idle.passed:
+        reasons.append("doing nothing passes")
+    elif not idle.counts and not _is_same(solved, idle):
+        reasons.append(_why(idle))
+    good = Verdict.UNCHECKED if solved is None else Verdict.SOUND
+    trials = [trial for trial in (solved, idle) if trial is not None]
+    return Checked(
+        task=task.name,
+        verdict=Verdict.BROKEN if reasons else good,
+        reasons=tuple(reasons) or (() if solved else ("it has no solution",)),
+        solution=_say(solved) if solved else "",
+        nothing=_say(idle),
+        notices=tuple(dict.fromkeys((*task.notices, *(notice for trial in trials for notice in trial.notices)))),
+    )
 
 
-def _say(trial: Trial | None) -> str:
-    if trial is None:
+def _is_same(solved: Trial | None, idle: Trial) -> bool:
+    """Tell whether both failed for one cause, which is told once: an image that cannot be built, for example."""
+    return (
+        solved is not None
+        and solved.failure is not None
+        and idle.failure is not None
+        and (solved.failure.cause is idle.failure.cause)
+    )
+
+
+def _why(trial: Trial) -> str:
+    if trial.failure is None:
         return ""
-    if trial.failure is not None:
-        return f"{trial.reward} ({trial.failure.cause.value})"
-    return f"{trial.reward:g}" if trial.reward is not None else "none"
+    return trial.failure.detail or trial.failure.cause.value
+
+
+def _say(trial: Trial) -> str:
+    reward = "none" if trial.reward is None else f"{trial.reward:g}"
+    return f"{reward} ({trial.failure.cause.value})" if trial.failure else reward
+
+
+def _refused(tasks: Sequence[Task], suite: Suite) -> list[Checked]:
+    notices = {task.name: task.notices for task in tasks}
+    return [
+        Checked(task=one.task, verdict=Verdict.REFUSED, reasons=one.reasons, notices=notices[one.task])
+        for one in suite.excluded
+    ]
+
+
+def _unusable(one: Excluded, tasks_dir: Path) -> Checked:
+    is_task = task_files.is_task(tasks_dir) or task_files.is_task(tasks_dir / one.task)
+    return Checked(task=one.task, verdict=Verdict.BROKEN if is_task else Verdict.NO_TASK, reasons=one.reasons)
+
+
+def _show(console: Console, rows: Sequence[Checked], backend: str) -> None:
+    table = Table("task", "solution", "nothing", "verdict")
+    for row in rows:
+        said = f"{row.verdict.value}: {'; '.join(row.reasons)}" if row.reasons else row.verdict.value
+        colour = _COLOURS.get(row.verdict, "none")
+        table.add_row(escape(row.task), row.solution, row.nothing, f"[{colour}]{escape(said)}[/]")
+        for notice in row.notices:
+            table.add_row("", "", "", f"[dim]{escape(notice)}[/]")
+    console.print(table)
+    sound = sum(row.verdict is Verdict.SOUND for row in rows)
+    able = sum(row.nothing != "" for row in rows)
+    unable = sum(row.verdict is Verdict.REFUSED for row in rows)
+    summary = f"{sound} of {able} tasks that can run here are sound; {unable} cannot run here. Backend: {backend}."
+    console.print(summary, soft_wrap=True)

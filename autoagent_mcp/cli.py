@@ -5,9 +5,12 @@ Each command imports what it needs, so that the server is ready before the demo'
 
 from __future__ import annotations
 
+import re
 import sys
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 import typer
@@ -20,6 +23,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions
 tasks_app = typer.Typer(help="Work with the tasks.", no_args_is_help=True)
 app.add_typer(tasks_app, name="tasks")
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Folder = Annotated[Path, typer.Option("--workspace", help="The repository with agent.py, program.md and tasks/.")]
 
 
@@ -54,15 +58,85 @@ def demo(context: typer.Context) -> None:
     anyio.run(run_demo, context.obj)
 
 
+@app.command()
+def gateway(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free one.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to record the calls; else in a new folder below .autoagent/gateway.")
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stop at the budget of so many trials; else at that of one suite run (tasks x attempts)."
+        ),
+    ] = None,
+) -> None:
+    """Serve the pinned model to runs by other tools, metered and recorded, until SIGINT or SIGTERM.
+
+    The only line on stdout is `export OPENAI_BASE_URL=... OPENAI_API_KEY=... ANTHROPIC_BASE_URL=...
+    ANTHROPIC_API_KEY=...`, written once the model is served. In bash:
+
+    exec 3< <(exec autoagent-mcp gateway); gateway=$!; read -r line <&3 && eval "$line";
+    PYTHONPATH=. harbor run -p tasks -a agent:AutoAgent; kill $gateway
+
+    What was used is told on stderr at the end.
+    """
+    from autoagent_mcp.gateway.outside import serve_outside  # noqa: PLC0415 - see the module's docstring
+
+    anyio.run(partial(serve_outside, context.obj, port=port, out=out, trials=trials))
+
+
 @tasks_app.command()
 def check(
-    context: typer.Context, names: Annotated[list[str] | None, typer.Argument(help="Only these tasks.")] = None
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these tasks.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list for scripts.")] = False,
 ) -> None:
-    """Say for each task whether it can run here, and whether its solution passes and doing nothing does not."""
+    """Say for each task whether it can run here, and whether its solution passes and doing nothing does not.
+
+    The tasks are those of autoagent.toml's tasks_dir: a folder of Harbor tasks, or a single one. A task that is broken
+    makes the status 1; one that cannot run here, or has no solution, does not.
+    """
     from autoagent_mcp.check import check_tasks  # noqa: PLC0415 - see the module's docstring
 
-    is_sound = anyio.run(check_tasks, context.obj, tuple(names or ()))
+    is_sound = anyio.run(partial(check_tasks, context.obj, tuple(names or ()), as_json=as_json))
     raise typer.Exit(0 if is_sound else 1)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="The run's id, such as 0001.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to make; it must not exist.")],
+    form: Annotated[Literal["harbor"], typer.Option("--format", help="What to write.")] = "harbor",  # noqa: ARG001 - the only one
+) -> None:
+    """Write a run that has ended as a Harbor job, which `harbor view` and Harbor's other readers open."""
+    from autoagent_mcp.export.harbor import export_run  # noqa: PLC0415 - see the module's docstring
+
+    export_run(context.obj, run, folder)
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no age such as 30m, 12h or 7d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+@app.command()
+def clean(
+    older_than: Annotated[
+        timedelta, typer.Option(parser=_age, metavar="AGE", help="How old at least: 30m, 12h, 7d.")
+    ] = "7d",  # pyright: ignore[reportArgumentType] - typer parses it
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove what this tool made and nobody uses: images, caches, what killed servers left; nothing of others."""
+    from autoagent_mcp.clean import clean as remove  # noqa: PLC0415 - see the module's docstring
+
+    anyio.run(partial(remove, older_than, is_rehearsal=dry_run))
 
 
 def main() -> None:

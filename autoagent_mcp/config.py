@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import tomli
 from pydantic import Field, ValidationError, model_validator
@@ -43,22 +43,48 @@ class ModelSettings(Frozen):
         return self
 
 
-class TrialSettings(Frozen):
-    """What one trial may take."""
+class Spending(Frozen):
+    """What model calls may take."""
 
-    timeout_sec: float = Field(default=600, gt=0)
-    """For the harness, where the task sets no limit of its own."""
     max_turns: int = Field(default=100, gt=0)
     """Model calls."""
     max_tokens: int = Field(default=1_000_000, gt=0)
     """Prompt and completion tokens together."""
     max_cost_usd: float = Field(default=5.0, gt=0)
 
+    def times(self, count: int) -> Spending:
+        """Return what so many may take together."""
+        return Spending(
+            max_turns=self.max_turns * count, max_tokens=self.max_tokens * count, max_cost_usd=self.max_cost_usd * count
+        )
+
+
+class TrialSettings(Spending):
+    """What one trial may take."""
+
+    timeout_sec: float = Field(default=600, gt=0)
+    """For the harness, where the task sets no limit of its own."""
+
+
+class JudgeBudget(Spending):
+    """What the model calls of one verification may take."""
+
+    max_turns: int = Field(default=50, gt=0)
+    max_tokens: int = Field(default=500_000, gt=0)
+    max_cost_usd: float = Field(default=1.0, gt=0)
+
+
+class JudgeSettings(ModelSettings):
+    """The model that a verifier asks where its task wants one; pinned like the task agent's."""
+
+    budget: JudgeBudget = JudgeBudget()
+
 
 class RunSettings(Frozen):
     """How trials run."""
 
-    backend: Literal["auto", "bubblewrap"] = "auto"
+    backend: Literal["auto", "docker", "bubblewrap"] = "auto"
+    """`auto` is Docker where an engine answers, else bubblewrap; what the baseline took stays."""
     concurrency: int = Field(default=0, ge=0)
     """Trials side by side; 0 means twice the number of cores."""
     attempts: int = Field(default=1, ge=1)
@@ -73,10 +99,22 @@ class SandboxSettings(Frozen):
     processes: int = Field(default=512, ge=16)
 
 
+class HarnessSettings(Frozen):
+    """Where the harness runs."""
+
+    where: Literal["own", "task"] = "own"
+    """`own` is a sandbox for all trials of a run, apart from the tasks'; `task` is each task's own sandbox, for agents
+    whose tools act on local files: its image must have Python 3.10 or newer."""
+    image: str = "python:3.11-slim"
+    """What its sandbox is made from on Docker: an image with Python 3.10 or newer and pip."""
+
+
 class DecisionSettings(Frozen):
     """What counts as a pass and which rule decides."""
 
     rule: Literal["seed"] = "seed"
+    reward_key: str = "reward"
+    """Which key of a verifier's reward.json counts; the only one counts, whatever its name."""
     passed_at: float = 1.0
     """A trial passes with a reward of at least this."""
 
@@ -86,9 +124,11 @@ class Config(Frozen):
 
     tasks_dir: str = "tasks"
     model: ModelSettings = ModelSettings()
+    judge: JudgeSettings | None = None
     trial: TrialSettings = TrialSettings()
     run: RunSettings = RunSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    harness: HarnessSettings = HarnessSettings()
     decision: DecisionSettings = DecisionSettings()
 
     @property
@@ -127,8 +167,9 @@ def _keys(table: type[Frozen], prefix: str = "") -> list[str]:
     found: list[str] = []
     for name, field in table.model_fields.items():
         found.append(f"{prefix}{name}")
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Frozen):
-            found += _keys(field.annotation, f"{prefix}{name}.")
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, Frozen):
+                found += _keys(part, f"{prefix}{name}.")
     return found
 
 

@@ -39,7 +39,12 @@ provider = "local"
 
 [decision]
 rule = "seed"
+
+[run]
+backend = "{backend}"
 """
+BACKEND = "bubblewrap" if sys.platform == "linux" else "docker"
+"""On Linux no image has to be fetched first."""
 SPOT_TASKS = 3
 CALL_TIMEOUT_SEC = 900.0
 
@@ -154,7 +159,7 @@ def _copy(workspace: Workspace) -> Workspace:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.is_file():
             shutil.copy2(source, folder / name)
-    (folder / "autoagent.toml").write_text(SETTINGS, encoding="utf-8")
+    (folder / "autoagent.toml").write_text(SETTINGS.format(backend=BACKEND), encoding="utf-8")
     who = ("-c", "user.name=demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false")
     for command in (("init", "-q", "-b", "main"), ("add", "-A"), (*who, "commit", "-q", "-m", "Begin the demo")):
         subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)

@@ -7,6 +7,7 @@ AutoagentError
   + HarnessError      agent.py or .agent/ cannot be measured as it is
   + SandboxError      a sandbox could not be started, or was lost
   |   + SandboxRefused    the backend cannot give what was asked for
+  |   + EngineError       the Docker engine refused, or is away
   + GatewayError      the model cannot be served
   + RepoError         git is not in a state to go on
   + LedgerError       the ledger cannot be read, or another server holds it
@@ -14,6 +15,7 @@ AutoagentError
   + BusyError         another run goes on in this workspace
   + UnknownNameError  no such task, run, trial or experiment
   + DecisionRefused   a keep or a revert that the rules do not allow
+  + ExportError       a run cannot be written in another tool's format
 
 Each carries two sentences: what was seen (with the name, path or number), and what to do about it. The text of one of
 these reaches the client as it is; the text of any other exception never does.
@@ -29,6 +31,8 @@ __all__ = [
     "BusyError",
     "ConfigError",
     "DecisionRefused",
+    "EngineError",
+    "ExportError",
     "GatewayError",
     "HarnessError",
     "LedgerError",
@@ -80,6 +84,20 @@ class SandboxRefused(SandboxError):  # noqa: N818 - a refusal is the answer of a
     """The backend works, but cannot give what was asked for."""
 
 
+class EngineError(SandboxError):
+    """The Docker engine refused, or is away.
+
+    Args:
+        problem: See `AutoagentError`.
+        hint: See `AutoagentError`.
+        status: The HTTP status of its refusal; None where it does not answer.
+    """
+
+    def __init__(self, problem: str, hint: str, status: int | None) -> None:
+        super().__init__(problem, hint)
+        self.status = status
+
+
 class GatewayError(AutoagentError):
     """The model cannot be served."""
 
@@ -98,6 +116,10 @@ class NotComparableError(AutoagentError):
 
 class DecisionRefused(AutoagentError):  # noqa: N818 - a refusal is an answer
     """A keep or a revert that the rules do not allow."""
+
+
+class ExportError(AutoagentError):
+    """A run cannot be written in another tool's format."""
 
 
 class BusyError(AutoagentError):

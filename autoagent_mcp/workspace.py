@@ -8,6 +8,7 @@
     server.log
     runs/<run>/run.json
     runs/<run>/<task>__<n>/          see models.trial.TrialFiles
+    gateway/<time>/                  the calls of `autoagent-mcp gateway`
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ class Workspace(Frozen):
         """One folder per run."""
         return self.state / "runs"
 
+    @property
+    def gateway(self) -> Path:
+        """One folder of model calls per `autoagent-mcp gateway`."""
+        return self.state / "gateway"
+
     def run(self, run_id: str) -> Path:
         """Return a run's folder."""
         return self.runs / run_id
@@ -83,7 +89,7 @@ class Workspace(Frozen):
 
 
 def user_cache() -> Path:
-    """Return the folder for what can be made again: harness environments."""
+    """Return the folder for what can be made again: images' files, build logs, harness environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoagent-mcp"
 
 

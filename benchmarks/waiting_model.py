@@ -52,6 +52,7 @@ class WaitingModel:
         self._awaited = awaited
         self._waiting = 0
         self._most_at_once = 0
+        self._answered = 0
         self._all_there = anyio.Event()
 
     async def answer(self, _: Request) -> JSONResponse:
@@ -62,11 +63,12 @@ class WaitingModel:
             self._all_there.set()
         await self._all_there.wait()
         self._waiting -= 1
+        self._answered += 1
         return JSONResponse(ANSWER)
 
     async def count(self, _: Request) -> JSONResponse:
-        """Say how many waited at once."""
-        return JSONResponse(self._most_at_once)
+        """Say how many waited at once, and how many were answered."""
+        return JSONResponse([self._most_at_once, self._answered])
 
 
 class RunningModel:
@@ -77,6 +79,13 @@ class RunningModel:
 
     def most_at_once(self) -> int:
         """Ask how many calls waited at once."""
+        return self._count()[0]
+
+    def answered(self) -> int:
+        """Ask how many calls were answered."""
+        return self._count()[1]
+
+    def _count(self) -> list[int]:
         with urllib.request.urlopen(f"{self.url}/count", timeout=10) as answer:  # noqa: S310 - our own, on loopback
             return json.loads(answer.read())
 

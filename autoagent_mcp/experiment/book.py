@@ -76,6 +76,12 @@ class Book:
         """The harness kept last; None before the baseline is measured."""
         return None if self._incumbent is None else self.experiments[self._incumbent]
 
+    @property
+    def backend(self) -> str:
+        """What the baseline was measured on; "" before it is measured."""
+        measured = (record.run for record in self.runs.values() if record.is_measured)
+        return next((run.suite.backend for run in measured if run.kind is RunKind.SUITE), "")
+
     def by_identity(self, identity: str) -> Experiment | None:
         """Find the experiment whose candidate does the same."""
         found = self._by_identity.get(identity)

@@ -62,7 +62,8 @@ class Decisions:
         if record.crash:
             return Verdict(decision=Decision.CRASH, reason=record.crash)
         if not record.is_measured:
-            what = f"{record.score.unmeasured} of its trials measured nothing" if record.score.unmeasured else run.error
+            unmeasured = record.score.unmeasured
+            what = f"{unmeasured} of its trials measured nothing" if unmeasured else run.error.rstrip(".")
             raise DecisionRefused(
                 f"Run {run.id} is {run.state.value} and cannot decide{f': {what}' if what else ''}.",
                 "Call run_suite again: only what is missing is run.",

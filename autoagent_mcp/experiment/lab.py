@@ -74,14 +74,16 @@ class Lab:
             if self._is_settled:
                 return True
             is_writer = await self._record.ledger.take_over()
-            await self._load_tasks()
             if is_writer:
                 await self._repo.clear_locks(None)
                 await self._record.load()
-                await self._finish_left()
-                self._is_settled = True
             else:
                 await self._record.catch_up()
+            self._bench.pin(self._record.book.backend)
+            await self._load_tasks()
+            if is_writer:
+                await self._finish_left()
+                self._is_settled = True
             return is_writer
 
     async def attend(self) -> None:
@@ -291,7 +293,8 @@ class Lab:
             return able[name]
         for excluded in self._suite.excluded:
             if excluded.task == name:
-                raise TaskError(f"Task {name} cannot run here: {'; '.join(excluded.reasons)}.", "Choose another.")
+                reasons = "; ".join(excluded.reasons).rstrip(".")
+                raise TaskError(f"Task {name} cannot run here: {reasons}.", "Choose another.")
         raise UnknownNameError("task", name, able)
 
     async def _load_tasks(self) -> None:

@@ -14,6 +14,7 @@ import pydantic_core
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from autoagent_mcp.config import ModelSettings
+from autoagent_mcp.gateway.role import Role
 from autoagent_mcp.models.records import Api as ApiName
 
 JsonObject = dict[str, Any]
@@ -194,21 +195,24 @@ class Api(ABC):
         except ValidationError as error:
             raise _refusal(error, body) from error
 
-    def pin(self, body: JsonObject, asked: Asked, model: ModelSettings) -> list[str]:
+    def pin(self, body: JsonObject, asked: Asked, model: ModelSettings, role: Role) -> list[str]:
         """Lay the pinned settings over a request; return a sentence for each wish that was overruled.
 
         Raises:
-            RefusedError: The request is for another model.
+            RefusedError: The request is for another model, and the role's are not renamed.
         """
-        if asked.model != model.name:
-            text = f"model {_quoted(asked.model)} {_NOT_ALLOWED}; the pinned model is '{model.name}'"
-            raise RefusedError(400, "model_not_allowed", text)
-        overruled = [
-            _overrule(body, self.effort_path, model.effort),
-            _overrule(body, ("service_tier",), model.service_tier),
+        pins: list[tuple[tuple[str, ...], str | float | None]] = [
+            (self.effort_path, model.effort),
+            (("service_tier",), model.service_tier),
         ]
         if model.temperature is not None:
-            overruled.append(_overrule(body, ("temperature",), model.temperature))
+            pins.append((("temperature",), model.temperature))
+        if asked.model != model.name:
+            if not role.is_renamed:
+                text = f"model {_quoted(asked.model)} {_NOT_ALLOWED}; the pinned model is '{model.name}'"
+                raise RefusedError(400, "model_not_allowed", text)
+            pins.append((("model",), model.name))
+        overruled = [_overrule(body, path, pinned, role.caller) for path, pinned in pins]
         return [sentence for sentence in overruled if sentence]
 
     def output_limit(self, body: JsonObject) -> int | None:
@@ -227,8 +231,8 @@ class Api(ABC):
             body[field] = min(tokens, body.get(field) or tokens)
 
 
-def _overrule(body: JsonObject, path: tuple[str, ...], pinned: str | float | None) -> str | None:
-    """Set a field to what is pinned, or take it out where nothing is; tell if the harness had asked otherwise."""
+def _overrule(body: JsonObject, path: tuple[str, ...], pinned: str | float | None, caller: str) -> str | None:
+    """Set a field to what is pinned, or take it out where nothing is; tell if the caller had asked otherwise."""
     *parents, field = path
     place = body
     for parent in parents:
@@ -243,8 +247,8 @@ def _overrule(body: JsonObject, path: tuple[str, ...], pinned: str | float | Non
         del body[parents[0]]
     if asked is None or asked == pinned:
         return None
-    to = f"pinned to {pinned!r}" if pinned is not None else "not the harness's to choose"
-    return f"The harness asked for {'.'.join(path)} {_quoted(asked)}; it is {to}."
+    to = f"pinned to {pinned!r}" if pinned is not None else f"not the {caller}'s to choose"
+    return f"The {caller} asked for {'.'.join(path)} {_quoted(asked)}; it is {to}."
 
 
 def _refusal(error: ValidationError, body: JsonObject) -> RefusedError:

@@ -1,13 +1,14 @@
 """The gateway: a server on a loopback port, the only thing that a harness can reach.
 
-It lives in the server's own event loop. Each trial opens a session and hands the session's token to its harness.
+It lives in the server's own event loop. Each trial opens a session and hands the session's token to its harness; a
+verifier that asks a model gets a session of its own, for the judge's model.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 
 import anyio
 import pydantic_core
@@ -18,17 +19,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from autoagent_mcp._tasks import background_tasks
-from autoagent_mcp.config import ModelSettings, TrialSettings
+from autoagent_mcp.config import ModelSettings, Spending
 from autoagent_mcp.errors import GatewayError
+from autoagent_mcp.gateway.api import RefusedError
 from autoagent_mcp.gateway.backoff import Backoff
 from autoagent_mcp.gateway.calls import ModelCalls
 from autoagent_mcp.gateway.chat import ChatApi, openai_error
+from autoagent_mcp.gateway.door import token_of
 from autoagent_mcp.gateway.environment import Commands, Downloads, Uploads
 from autoagent_mcp.gateway.messages import MessagesApi
-from autoagent_mcp.gateway.prices import Price, price_of
+from autoagent_mcp.gateway.pinned import PinnedModel, open_model
+from autoagent_mcp.gateway.recorder import CALLS_LIMIT_BYTES, Recorder
 from autoagent_mcp.gateway.responses import ResponsesApi
+from autoagent_mcp.gateway.role import AGENT, JUDGE, OUTSIDER
 from autoagent_mcp.gateway.session import Session
-from autoagent_mcp.gateway.upstream import Upstream, connect
 from autoagent_mcp.models.trial import TrialFiles
 from autoagent_mcp.sandbox.base import Sandbox
 
@@ -40,26 +44,23 @@ _HEADER_LIMIT_BYTES = 32 * 1024
 class Gateway:
     """The running gateway."""
 
-    def __init__(self, model: ModelSettings, upstream: Upstream, price: Price) -> None:
+    def __init__(self, model: PinnedModel, judge: PinnedModel | None) -> None:
         self.port = 0
-        self._upstream = upstream
-        self._price = price
+        self._model = model
+        self._judge = judge
         self._sessions: dict[str, Session] = {}
         apis = (ChatApi(), ResponsesApi(), MessagesApi())
         routes = [
-            *(
-                Route(api.path, ModelCalls(self._sessions, api, model, upstream, price), methods=["POST"])
-                for api in apis
-            ),
+            *(Route(api.path, ModelCalls(self._sessions, api), methods=["POST"]) for api in apis),
             Route("/environment/exec", Commands(self._sessions), methods=["POST"]),
             Route("/environment/upload", Uploads(self._sessions), methods=["PUT"]),
             Route("/environment/download", Downloads(self._sessions), methods=["GET"]),
         ]
         offered = ", ".join(f"{'/'.join(sorted((route.methods or set()) - {'HEAD'}))} {route.path}" for route in routes)
-        self.app = Starlette(routes=routes, exception_handlers={404: _unknown(offered), 405: _unknown(offered)})
+        unknown = _unknown(self._sessions, offered)
+        self.app = Starlette(routes=routes, exception_handlers={404: unknown, 405: unknown})
 
-    @asynccontextmanager
-    async def session(self, files: TrialFiles, sandbox: Sandbox, limits: TrialSettings) -> AsyncGenerator[Session]:
+    def session(self, files: TrialFiles, sandbox: Sandbox, limits: Spending) -> AbstractAsyncContextManager[Session]:
         """Open a trial's door; when the context is left its token is dead and its calls under way are cancelled.
 
         Args:
@@ -70,7 +71,32 @@ class Gateway:
         Raises:
             OSError: On leaving: the record could not be written.
         """
-        session = Session(files, sandbox, limits, price=self._price, secret=self._upstream.key)
+        recorder = Recorder(files.model_calls, files.execs, self._model.upstream.key)
+        return self._open(Session(AGENT, self._model, limits, recorder, sandbox=sandbox))
+
+    def judge_session(self, files: TrialFiles, limits: Spending) -> AbstractAsyncContextManager[Session]:
+        """Open a verification's door to the judge's model; else as `session`.
+
+        Raises:
+            GatewayError: No judge is served.
+            OSError: On leaving: the record could not be written.
+        """
+        if self._judge is None:
+            raise GatewayError("No model is set for verifiers to ask.", "Add [judge] to autoagent.toml.")
+        recorder = Recorder(files.judge_calls, files.execs, self._judge.upstream.key)
+        return self._open(Session(JUDGE, self._judge, limits, recorder))
+
+    def outside_session(self, files: TrialFiles, limits: Spending, trials: int) -> AbstractAsyncContextManager[Session]:
+        """Open a door for another tool's run of so many trials; else as `session`.
+
+        Raises:
+            OSError: On leaving: the record could not be written.
+        """
+        recorder = Recorder(files.model_calls, files.execs, self._model.upstream.key, trials * CALLS_LIMIT_BYTES)
+        return self._open(Session(OUTSIDER, self._model, limits.times(trials), recorder))
+
+    @asynccontextmanager
+    async def _open(self, session: Session) -> AsyncGenerator[Session]:
         self._sessions[session.token] = session
         try:
             yield session
@@ -83,31 +109,44 @@ class Gateway:
 
 @asynccontextmanager
 async def serve(
-    model: ModelSettings, *, upstream_url: str | None = None, backoff: Backoff | None = None
+    model: ModelSettings,
+    *,
+    judge: ModelSettings | None = None,
+    port: int = 0,
+    upstream_url: str | None = None,
+    backoff: Backoff | None = None,
 ) -> AsyncGenerator[Gateway]:
     """Run the gateway until the context is left.
 
     Args:
-        model: The pinned model.
-        upstream_url: The provider's base URL, instead of the one that `model` implies; it ends before
-            `/chat/completions`, `/responses` or `/messages`.
-        backoff: How patient to be with the provider.
+        model: The pinned model of the task agent.
+        judge: The pinned model that verifiers ask, where there is one.
+        port: Where to listen; 0 takes a free one.
+        upstream_url: The base URL of the task agent's provider, instead of the one that `model` implies; it ends
+            before `/chat/completions`, `/responses` or `/messages`.
+        backoff: How patient to be with each provider.
 
     Raises:
-        GatewayError: The key or the address of the provider is missing, or the local model does not start.
+        GatewayError: The key or the address of a provider is missing, the local model does not start, or the port is
+            taken.
     """
-    async with _local(model, upstream_url) as base_url, connect(model, base_url, backoff or Backoff()) as upstream:
-        gateway = Gateway(model, upstream, await price_of(model))
-        async with _serving(gateway):
-            yield gateway
+    patience = backoff or Backoff()
+    async with AsyncExitStack() as stack:
+        local_url: str | None = None
+        if (judge and judge.provider == "local") or (model.provider == "local" and upstream_url is None):
+            from autoagent_mcp.gateway import local_model  # noqa: PLC0415 - loaded only where it is used
+
+            local_url = await stack.enter_async_context(local_model.serve())
+        gateway = Gateway(
+            await stack.enter_async_context(open_model(model, upstream_url or _at(model, local_url), patience)),
+            await stack.enter_async_context(open_model(judge, _at(judge, local_url), patience)) if judge else None,
+        )
+        await stack.enter_async_context(_serving(gateway, port))
+        yield gateway
 
 
-def _local(model: ModelSettings, upstream_url: str | None) -> AbstractAsyncContextManager[str | None]:
-    if model.provider != "local" or upstream_url is not None:
-        return nullcontext(upstream_url)
-    from autoagent_mcp.gateway import local_model  # noqa: PLC0415 - loaded only where it is used
-
-    return local_model.serve()
+def _at(model: ModelSettings, local_url: str | None) -> str | None:
+    return local_url if model.provider == "local" else None
 
 
 class _Server(uvicorn.Server):
@@ -132,8 +171,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
-    """Serve the gateway's app on a free loopback port."""
+async def _serving(gateway: Gateway, port: int) -> AsyncGenerator[None]:
+    """Serve the gateway's app on a loopback port."""
     config = uvicorn.Config(
         gateway.app,
         http="h11",
@@ -150,7 +189,7 @@ async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
         h11_max_incomplete_event_size=_HEADER_LIMIT_BYTES,
     )
     server = _Server(config)
-    listener = _listener()
+    listener = _listener(port)
     gateway.port = listener.getsockname()[1]
     async with background_tasks() as group:
         group.start_soon(server.run_shielded, listener)
@@ -161,20 +200,25 @@ async def _serving(gateway: Gateway) -> AsyncGenerator[None]:
             server.should_exit = True
 
 
-def _listener() -> socket.socket:
+def _listener(port: int) -> socket.socket:
     # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it each answer waits 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.bind((_HOST, 0))
+        if port:  # else what was closed a minute ago would still hold it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
     except OSError as error:
         listener.close()
-        raise GatewayError(f"No port can be opened on {_HOST}: {error}.", "Allow loopback connections.") from error
+        hint = "Choose another port." if port else "Allow loopback connections."
+        raise GatewayError(f"No server can listen on {_HOST}:{port}: {error}.", hint) from error
     return listener
 
 
-def _unknown(offered: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _unknown(sessions: Mapping[str, Session], offered: str) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, _error: Exception) -> Response:
         message = f"{request.method} {request.url.path[:200]} is not allowed by autoagent-mcp; there are {offered}"
+        if session := sessions.get(token_of(request.headers)):
+            session.refuse(RefusedError(404, "unknown_route", message))
         return Response(
             pydantic_core.to_json(openai_error("unknown_route", message, 404)), 404, None, "application/json"
         )

@@ -1,4 +1,4 @@
-"""What a trial may still spend.
+"""What a trial, or a verification, may still spend.
 
 Calls under way are counted as well: a call that might not fit beside them waits until they have ended, so that calls
 side by side overshoot by no more than one alone could.
@@ -10,9 +10,10 @@ import re
 
 import anyio
 
-from autoagent_mcp.config import TrialSettings
+from autoagent_mcp.config import Spending
 from autoagent_mcp.gateway.api import Api, JsonObject, RefusedError, Tokens
 from autoagent_mcp.gateway.prices import Price
+from autoagent_mcp.gateway.role import Role
 from autoagent_mcp.models.trial import Failure, FailureCause
 
 USUAL_OUTPUT_TOKENS = 4096
@@ -25,7 +26,7 @@ _OPAQUE = re.compile(rb'"(?:data:[^"]{1024,}|[A-Za-z0-9+/=]{1024,})"')
 
 
 class OutOfBudgetError(RefusedError):
-    """A call beyond the trial's budget."""
+    """A call beyond the session's budget."""
 
     def __init__(self, cause: FailureCause, message: str) -> None:
         super().__init__(400, cause.value, message)
@@ -33,11 +34,12 @@ class OutOfBudgetError(RefusedError):
 
 
 class Budget:
-    """The model calls, tokens and dollars of one trial."""
+    """The model calls, tokens and dollars of one session."""
 
-    def __init__(self, limits: TrialSettings, price: Price) -> None:
+    def __init__(self, limits: Spending, price: Price, role: Role) -> None:
         self._limits = limits
         self._price = price
+        self._role = role
         self.calls = 0
         self._tokens = 0
         self._cost_usd = 0.0
@@ -65,8 +67,8 @@ class Budget:
         left = self._limits.max_tokens - self._tokens - others.prompt - others.completion
         most = max(left - prompt, _SHORTEST_OUTPUT_TOKENS)
         if most < least:
-            text = f"this trial has {left} tokens left, too few for the thinking that the request asks for"
-            raise OutOfBudgetError(FailureCause.OUT_OF_BUDGET, text)
+            text = f"{self._role.who} has {left} tokens left, too few for the thinking that the request asks for"
+            raise OutOfBudgetError(self._role.out_of_budget, text)
         if most < wish.completion:
             api.bound_output(body, most)
         self.calls += 1
@@ -93,16 +95,16 @@ class Budget:
         return Tokens(sum(item.prompt for item in self._reserved), sum(item.completion for item in self._reserved))
 
     def _refuse_if_spent(self) -> None:
-        limits = self._limits
+        limits, role = self._limits, self._role
         if self.calls >= limits.max_turns:
-            text = f"this trial has made all of its {limits.max_turns} model calls"
-            raise OutOfBudgetError(FailureCause.OUT_OF_TURNS, text)
+            text = f"{role.who} has made all of its {limits.max_turns} model calls"
+            raise OutOfBudgetError(role.out_of_turns, text)
         if self._tokens + _SHORTEST_OUTPUT_TOKENS > limits.max_tokens:
-            text = f"this trial has used {self._tokens} of its {limits.max_tokens} tokens"
-            raise OutOfBudgetError(FailureCause.OUT_OF_BUDGET, text)
+            text = f"{role.who} has used {self._tokens} of its {limits.max_tokens} tokens"
+            raise OutOfBudgetError(role.out_of_budget, text)
         if self._cost_usd >= limits.max_cost_usd:
-            text = f"this trial has used {self._cost_usd:.4f} of its {limits.max_cost_usd:.4f} US dollars"
-            raise OutOfBudgetError(FailureCause.OUT_OF_BUDGET, text)
+            text = f"{role.who} has used {self._cost_usd:.4f} of its {limits.max_cost_usd:.4f} US dollars"
+            raise OutOfBudgetError(role.out_of_budget, text)
 
 
 def estimated_tokens(raw: bytes) -> int:

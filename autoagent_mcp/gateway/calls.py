@@ -11,10 +11,8 @@ from autoagent_mcp.gateway.api import Api, JsonObject, RefusedError
 from autoagent_mcp.gateway.budget import OutOfBudgetError
 from autoagent_mcp.gateway.door import Endpoint, Reply
 from autoagent_mcp.gateway.exchange import Exchange, encoded
-from autoagent_mcp.gateway.prices import Price
 from autoagent_mcp.gateway.session import Session
-from autoagent_mcp.gateway.upstream import PROVIDERS, Upstream
-from autoagent_mcp.models.trial import FailureCause
+from autoagent_mcp.gateway.upstream import PROVIDERS
 
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
 _REFUSED_HEADERS = ("anthropic-beta", "openai-beta")
@@ -25,53 +23,46 @@ class ModelCalls(Endpoint):
 
     body_limit_bytes = BODY_LIMIT_BYTES
 
-    def __init__(
-        self, sessions: Mapping[str, Session], api: Api, model: ModelSettings, upstream: Upstream, price: Price
-    ) -> None:
+    def __init__(self, sessions: Mapping[str, Session], api: Api) -> None:
         super().__init__(sessions)
         self._api = api
-        self._model = model
-        self._upstream = upstream
-        self._price = price
 
     def error(self, refused: RefusedError) -> JsonObject:
         """Write a refusal as the provider would."""
         return self._api.error(refused.code, refused.message, refused.status)
 
-    async def cut_off(self, reply: Reply) -> None:
+    async def cut_off(self, session: Session, reply: Reply) -> None:
         """End a stream in the middle with an error, so that the SDK raises."""
         if not reply.is_ended:
-            name, event = self._api.error_event("trial_ended", "this trial has ended")
+            name, event = self._api.error_event("trial_ended", session.ended().message)
             await reply.event(name, encoded(event).decode())
             await reply.end()
 
     async def work(self, session: Session, request: Request, raw: bytes, reply: Reply) -> None:
         """Check and pin a request, see whether the trial can pay for it, and make the exchange."""
+        role, model = session.role, session.model.settings
         _refuse_headers(request)
-        self._refuse_other_provider()
+        self._refuse_other_provider(model)
         body, asked = self._api.read(raw)
-        for sentence in self._api.pin(body, asked, self._model):
+        for sentence in self._api.pin(body, asked, model, role):
             session.notice(sentence)
         if self._api.own_ids(body) - session.own_ids:
-            text = "a response or reasoning item that this trial did not make is not allowed by autoagent-mcp"
+            text = f"a response or reasoning item that {role.who} did not make is not allowed by autoagent-mcp"
             raise RefusedError(400, "id_not_allowed", text)
-        if session.failure and session.failure.cause is FailureCause.MODEL_PROVIDER_DOWN:
+        if role.stays_down and session.failure and session.failure.cause is role.provider_down:
             raise RefusedError(503, "provider_down", f"the model provider is down: {session.failure.detail}")
         try:
             share = await session.budget.admit(self._api, body, raw)
         except OutOfBudgetError as error:
             session.fail(error.failure)
             raise
-        exchange = Exchange(
-            api=self._api, upstream=self._upstream, price=self._price, session=session, body=body, share=share
-        )
-        await exchange.run(reply)
+        await Exchange(api=self._api, session=session, body=body, share=share).run(reply)
 
-    def _refuse_other_provider(self) -> None:
-        offered = PROVIDERS[self._model.provider].apis
+    def _refuse_other_provider(self, model: ModelSettings) -> None:
+        offered = PROVIDERS[model.provider].apis
         if not isinstance(self._api, offered):
             routes = " or ".join(api.path for api in offered)
-            text = f"the model provider '{self._model.provider}' does not offer {self._api.path}; use {routes}"
+            text = f"the model provider '{model.provider}' does not offer {self._api.path}; use {routes}"
             raise RefusedError(400, "api_not_offered", text)
 
 

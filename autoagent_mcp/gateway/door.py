@@ -74,7 +74,7 @@ class Endpoint(ABC):
     def error(self, refused: RefusedError) -> JsonObject:
         """Write a refusal in the form that the caller understands."""
 
-    async def cut_off(self, reply: Reply) -> None:
+    async def cut_off(self, session: Session, reply: Reply) -> None:  # noqa: ARG002 - for those who say whose it was
         """End a stream whose session has ended."""
         await reply.end()
 
@@ -89,20 +89,29 @@ class Endpoint(ABC):
             return
 
     async def _let_in(self, request: Request, reply: Reply) -> None:
-        session = self._sessions.get(_token(request.headers))
+        session = self._sessions.get(token_of(request.headers))
         if session is None:
             text = "the token is not that of a running trial; use the key that the environment gives"
             raise RefusedError(401, "invalid_api_key", text)
         with session.call():
             await self._serve(session, request, reply)
         if reply.is_streaming:
-            await self.cut_off(reply)
+            await self.cut_off(session, reply)
         elif not reply.is_ended:
-            raise RefusedError(401, "trial_ended", "this trial has ended")
+            raise session.ended()
 
     async def _serve(self, session: Session, request: Request, reply: Reply) -> None:
         """Work until it is done, or the harness has gone away."""
-        raw = await _read(request, self.body_limit_bytes)
+        try:
+            raw = await _read(request, self.body_limit_bytes)
+            await self._work_while_there(session, request, raw, reply)
+        except RefusedError as refusal:
+            session.refuse(refusal)
+            raise
+        if not reply.is_ended and not reply.is_streaming:
+            raise ClientDisconnect
+
+    async def _work_while_there(self, session: Session, request: Request, raw: bytes, reply: Reply) -> None:
         refusal: RefusedError | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(_cancel_when_gone, request, group.cancel_scope)
@@ -112,10 +121,7 @@ class Endpoint(ABC):
                 refusal = refused
             group.cancel_scope.cancel()
         if refusal:
-            session.notice(f"Refused: {refusal.message}.")
             raise refusal
-        if not reply.is_ended and not reply.is_streaming:
-            raise ClientDisconnect
 
 
 async def _cancel_when_gone(request: Request, scope: anyio.CancelScope) -> None:
@@ -136,7 +142,7 @@ async def _read(request: Request, limit_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _token(headers: Headers) -> str:
+def token_of(headers: Headers) -> str:
     """Read the token, from where OpenAI's or from where Anthropic's SDK puts its key."""
     kind, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")

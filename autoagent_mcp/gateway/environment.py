@@ -22,6 +22,7 @@ from autoagent_mcp.gateway.door import Endpoint, Reply
 from autoagent_mcp.gateway.session import Session
 from autoagent_mcp.models.records import Exec
 from autoagent_mcp.models.trial import Failure, FailureCause
+from autoagent_mcp.sandbox.base import Sandbox
 
 COMMAND_LIMIT_BYTES = 2 * 1024 * 1024
 ARCHIVE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -56,11 +57,14 @@ class Commands(EnvironmentEndpoint):
             command = _Command.model_validate_json(raw)
         except ValidationError as error:
             raise RefusedError(400, "invalid_request", f"not a command: {error.errors()[0]['msg']}") from error
+        sandbox = _sandbox_of(session)
+        if command.user is None:
+            command = command.model_copy(update={"user": session.user})
         session.commands += 1
         began = time.monotonic()
         line = Exec(at=_now(), duration_sec=0, **command.model_dump(exclude={"env"}), error="cut off")
         try:
-            result = await session.sandbox.exec(**command.model_dump())
+            result = await sandbox.exec(**command.model_dump())
             line = line.model_copy(update={**result.model_dump(), "error": ""})
         except SandboxRefused as error:
             line = line.model_copy(update={"error": str(error)})
@@ -82,9 +86,10 @@ class Uploads(EnvironmentEndpoint):
 
     async def work(self, session: Session, request: Request, raw: bytes, reply: Reply) -> None:
         """Unpack a tar archive in the task's sandbox."""
+        sandbox = _sandbox_of(session)
         with _recorded(session, "upload", _path(request)) as carried:
             async with session.carrying:
-                await session.sandbox.put(raw, carried.path)
+                await sandbox.put(raw, carried.path)
             carried.size_bytes = len(raw)
         await reply.whole(200, b"{}")
 
@@ -96,13 +101,20 @@ class Downloads(EnvironmentEndpoint):
 
     async def work(self, session: Session, request: Request, raw: bytes, reply: Reply) -> None:  # noqa: ARG002
         """Return a file or a folder of the task's sandbox as a tar archive."""
+        sandbox = _sandbox_of(session)
         with _recorded(session, "download", _path(request)) as carried:
             async with session.carrying:
-                archive = await session.sandbox.get(carried.path, limit_bytes=ARCHIVE_LIMIT_BYTES)
+                archive = await sandbox.get(carried.path, limit_bytes=ARCHIVE_LIMIT_BYTES)
             if archive is None:
                 raise RefusedError(404, "not_found", f"there is nothing at {carried.path!r}")
             carried.size_bytes = len(archive)
         await reply.whole(200, archive, _TAR)
+
+
+def _sandbox_of(session: Session) -> Sandbox:
+    if session.sandbox is None:
+        raise RefusedError(403, "no_environment", f"{session.role.who} has no sandbox; its key is for models alone")
+    return session.sandbox
 
 
 @dataclass

@@ -11,15 +11,15 @@ import pydantic_core
 
 from autoagent_mcp.gateway.api import Api, Assembler, JsonObject, RefusedError, Tokens, as_object
 from autoagent_mcp.gateway.door import Reply
-from autoagent_mcp.gateway.prices import Price
 from autoagent_mcp.gateway.session import Session
-from autoagent_mcp.gateway.upstream import GarbledError, ProviderDownError, Upstream, read_some
+from autoagent_mcp.gateway.upstream import GarbledError, ProviderDownError, read_some
 from autoagent_mcp.models.records import ModelRequest, ModelResponse
-from autoagent_mcp.models.trial import Failure, FailureCause, Usage
+from autoagent_mcp.models.trial import Failure, Usage
 
 _ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _ERROR_LIMIT_BYTES = 64 * 1024
 _BYTES_PER_TOKEN = 4
+_QUOTE_CHARS = 300
 
 
 def encoded(value: object) -> bytes:
@@ -46,19 +46,15 @@ class Exchange:
 
     Args:
         api: The API it speaks.
-        upstream: Where it goes.
-        price: What prices it.
         session: Whose it is.
         body: What is sent, checked and pinned.
         share: What the budget has set aside for it.
     """
 
-    def __init__(
-        self, *, api: Api, upstream: Upstream, price: Price, session: Session, body: JsonObject, share: Tokens
-    ) -> None:
+    def __init__(self, *, api: Api, session: Session, body: JsonObject, share: Tokens) -> None:
         self._api = api
-        self._upstream = upstream
-        self._price = price
+        self._upstream = session.model.upstream
+        self._price = session.model.price
         self._session = session
         self._body = body
         self._share = share
@@ -114,6 +110,7 @@ class Exchange:
             body = self._api.error("provider_refused", text, response.status_code)
         answer.status, answer.body, answer.is_complete = response.status_code, body, True
         answer.is_refused, answer.error = True, f"HTTP {response.status_code}"
+        self._session.rejection = f"HTTP {response.status_code}: {encoded(body).decode()[:_QUOTE_CHARS]}"
         await reply.whole(response.status_code, encoded(body))
 
     async def _pass_events_on(self, response: httpx2.Response, reply: Reply) -> None:
@@ -165,7 +162,7 @@ class Exchange:
         return ""
 
     def _provider_failed(self, problem: str) -> RefusedError:
-        self._session.fail(Failure(cause=FailureCause.MODEL_PROVIDER_DOWN, detail=problem))
+        self._session.fail(Failure(cause=self._session.role.provider_down, detail=problem))
         return RefusedError(503, "provider_down", f"the model provider is down: {problem}")
 
     def _close_books(self) -> None:
@@ -173,6 +170,8 @@ class Exchange:
         answer, session = self._answer, self._session
         if answer.assembler and answer.received_bytes:
             answer.body = answer.assembler.whole()
+        if answer.is_complete and not answer.is_refused:
+            session.rejection = ""
         spent = self._spent()
         usage = Usage(
             model_calls=1,

@@ -1,4 +1,4 @@
-"""Writes a trial's model calls and commands to its folder as they happen.
+"""Writes model calls and commands to a trial's folder as they happen.
 
 A line is in the system's hands (not necessarily on the platter) before the call goes on: what a trial did survives
 `kill -9` of the server. Files are opened for each line, since 512 trials side by side must not hold 1024 open.
@@ -11,7 +11,6 @@ from pathlib import Path
 from autoagent_mcp.gateway.api import RefusedError
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.records import Exec, ModelRequest, ModelResponse
-from autoagent_mcp.models.trial import TrialFiles
 
 OUTPUT_LIMIT_CHARS = 100_000
 """What is recorded of a command, and of each of its outputs."""
@@ -20,17 +19,30 @@ EXECS_LIMIT_BYTES = 64 * 1024 * 1024
 """Past this a trial's commands are recorded without their output: a harness in a loop shall not fill the disk."""
 
 CALLS_LIMIT_BYTES = 512 * 1024 * 1024
-"""Past this a trial's model calls are refused, since a call that cannot be recorded does not go out."""
+"""Past this a session's model calls are refused, since a call that cannot be recorded does not go out."""
 
 _SHORT_CHARS = 200
 
 
 class Recorder:
-    """One trial's record."""
+    """One session's record.
 
-    def __init__(self, files: TrialFiles, secret: str | None) -> None:
-        self._files = files
+    Args:
+        calls: Where model calls go.
+        execs: Where commands go.
+        secret: What is replaced wherever it stands: the provider's key.
+        calls_limit_bytes: Past this model calls are refused.
+    """
+
+    def __init__(
+        self, calls: Path, execs: Path, secret: str | None, calls_limit_bytes: int = CALLS_LIMIT_BYTES
+    ) -> None:
+        self._calls = calls
+        self._execs = execs
         self._secret = secret
+        self._calls_limit_bytes = calls_limit_bytes
+        self.step = ""
+        """Stands in every line."""
         self._calls_bytes = 0
         self._execs_bytes = 0
         self.failure: OSError | None = None
@@ -40,24 +52,25 @@ class Recorder:
         """Write a request before it goes out.
 
         Raises:
-            RefusedError: It could not be written, or the trial has written more than is allowed.
+            RefusedError: It could not be written, or more has been written than is allowed.
         """
-        if self._calls_bytes > CALLS_LIMIT_BYTES:
-            text = f"this trial's model calls take more than {CALLS_LIMIT_BYTES} bytes on disk"
+        if self._calls_bytes > self._calls_limit_bytes:
+            text = f"the record of the model calls takes more than {self._calls_limit_bytes} bytes on disk"
             raise RefusedError(400, "too_much_recorded", text)
-        self._calls_bytes += self._append(self._files.model_calls, line)
+        self._calls_bytes += self._append(self._calls, line.model_copy(update={"step": self.step}))
         if self.failure:
             raise RefusedError(400, "not_recorded", "the call could not be recorded, so it was not sent")
 
     def response(self, line: ModelResponse) -> None:
         """Write what came back."""
-        self._calls_bytes += self._append(self._files.model_calls, line)
+        self._calls_bytes += self._append(self._calls, line)
 
     def exec(self, line: Exec) -> None:
         """Write a command that ended, its output cut."""
         limit = OUTPUT_LIMIT_CHARS if self._execs_bytes < EXECS_LIMIT_BYTES else _SHORT_CHARS
-        texts = {field: _cut(getattr(line, field), limit) for field in ("command", "stdout", "stderr", "error")}
-        self._execs_bytes += self._append(self._files.execs, line.model_copy(update=texts))
+        texts = {"step": self.step}
+        texts |= {field: _cut(getattr(line, field), limit) for field in ("command", "stdout", "stderr", "error")}
+        self._execs_bytes += self._append(self._execs, line.model_copy(update=texts))
 
     def _append(self, path: Path, line: Frozen) -> int:
         data = line.model_dump_json().encode() + b"\n"

@@ -1,4 +1,4 @@
-"""A trial's door to the gateway: its token, what it has used, and what went wrong."""
+"""A caller's door to the gateway: its token, what it has used, and what went wrong."""
 
 from __future__ import annotations
 
@@ -8,34 +8,42 @@ from contextlib import contextmanager
 
 import anyio
 
-from autoagent_mcp.config import TrialSettings
+from autoagent_mcp.config import Spending
 from autoagent_mcp.gateway.api import RefusedError
 from autoagent_mcp.gateway.budget import Budget
-from autoagent_mcp.gateway.prices import Price
+from autoagent_mcp.gateway.pinned import PinnedModel
 from autoagent_mcp.gateway.recorder import Recorder
-from autoagent_mcp.models.trial import Failure, TrialFiles, Usage
+from autoagent_mcp.gateway.role import Role
+from autoagent_mcp.models.trial import Failure, Usage
 from autoagent_mcp.sandbox.base import Sandbox
 
 _NOTICES_LIMIT = 20
 
 
 class Session:
-    """What one trial does through the gateway."""
+    """What one trial, or one verification, does through the gateway."""
 
     def __init__(
-        self, files: TrialFiles, sandbox: Sandbox, limits: TrialSettings, *, price: Price, secret: str | None
+        self, role: Role, model: PinnedModel, limits: Spending, recorder: Recorder, *, sandbox: Sandbox | None = None
     ) -> None:
         self.token = secrets.token_urlsafe(32)
+        self.role = role
+        self.model = model
         self.sandbox = sandbox
-        self.budget = Budget(limits, price)
-        self.recorder = Recorder(files, secret)
+        """Where its commands run; None where it may run none."""
+        self.user: str | int | None = None
+        """Whose commands run that name nobody; None means the sandbox's own."""
+        self.budget = Budget(limits, model.price, role)
+        self.recorder = recorder
         self.carrying = anyio.Lock()
         """Held while a file is carried: one at a time, since each is in memory as a whole."""
         self.usage = Usage()
         self.commands = 0
         self.failure: Failure | None = None
+        self.rejection = ""
+        """Why the provider refused a call, where it has answered none since."""
         self.own_ids: set[str] = set()
-        """Ids of responses and reasoning items that the provider keeps and that this trial made."""
+        """Ids of responses and reasoning items that the provider keeps and that this session made."""
         self._notices: list[str] = []
         self._calls: set[anyio.CancelScope] = set()
         self._idle = anyio.Event()
@@ -56,6 +64,16 @@ class Session:
         """Note what went wrong; the first failure stands."""
         self.failure = self.failure or failure
 
+    def refuse(self, refusal: RefusedError) -> None:
+        """Note a call that was not allowed."""
+        self.notice(f"Refused: {refusal.message}.")
+        if self.role.refused:
+            self.fail(Failure(cause=self.role.refused, detail=refusal.message))
+
+    def ended(self) -> RefusedError:
+        """Return what a call meets once the session has ended."""
+        return RefusedError(401, "trial_ended", f"{self.role.who} has ended")
+
     @contextmanager
     def call(self) -> Generator[None]:
         """Run a call that is cancelled when the session ends.
@@ -64,7 +82,7 @@ class Session:
             RefusedError: The session has ended.
         """
         if not self._is_open:
-            raise RefusedError(401, "trial_ended", "this trial has ended")
+            raise self.ended()
         with anyio.CancelScope() as scope:
             self._calls.add(scope)
             try:
@@ -74,9 +92,17 @@ class Session:
                 if not self._calls:
                     self._idle.set()
 
+    def begin_step(self, name: str, user: str | int | None) -> None:
+        """Begin a step of the task: it stands in the records, and its commands run as `user` unless they name one."""
+        self.recorder.step, self.user = name, user
+
     async def close(self) -> None:
         """Refuse later calls, cancel those under way and wait until each has written its record."""
         self._is_open = False
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Cancel the calls under way and wait until each has written its record."""
         with anyio.CancelScope(shield=True):
             while self._calls:
                 self._idle = anyio.Event()

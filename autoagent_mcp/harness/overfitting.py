@@ -48,7 +48,7 @@ def _names(text: str, name: str) -> bool:
 
 
 def _text_of(task: Task) -> str:
-    paths = (path for folder in ("tests", "solution") for path in sorted((task.folder / folder).rglob("*")))
+    paths = (path for folder in ("tests", "solution", "steps") for path in sorted((task.folder / folder).rglob("*")))
     files = [path for path in paths if path.is_file() and path.stat().st_size <= _FILE_LIMIT_BYTES]
     return "\n".join([task.instruction, *(path.read_text(encoding="utf-8", errors="replace") for path in files)])
 

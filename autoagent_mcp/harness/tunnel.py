@@ -1,4 +1,4 @@
-"""The server's end of a host's stdin and stdout: frames in and out, streams to the gateway.
+"""The server's end of the stdin and stdout of a host or a relay: frames in and out, streams to the gateway.
 
 Everything that comes out is hostile. What is wrong on one trial's account ends that trial; what cannot be put on any
 trial's account ends the host, and with it all of its trials, but never the server.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 from pydantic import TypeAdapter, ValidationError
 
+from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.harness.inside import frames
 from autoagent_mcp.sandbox.base import Process
 
@@ -78,9 +79,9 @@ class Line:
 
 
 class Tunnel:
-    """Speaks with one host; made by `connect`."""
+    """Speaks with one host or relay; made by `connect`."""
 
-    def __init__(self, process: Process, gateway_port: int, group: TaskGroup) -> None:
+    def __init__(self, process: Process, gateway_port: int, group: TaskGroup, name: str) -> None:
         self.reason = ""
         """Why there is no host any more."""
         self.gone = anyio.Event()
@@ -91,11 +92,11 @@ class Tunnel:
         """Set when it has said so, or is gone."""
         self._lines: dict[int, Line] = {}
         self._numbers = 0
-        self._process, self._gateway_port, self._group = process, gateway_port, group
+        self._process, self._gateway_port, self._group, self._name = process, gateway_port, group, name
         self._outgoing, self._to_write = anyio.create_memory_object_stream[bytes](_OUTGOING_FRAMES)
         self._stderr = b""
 
-    async def start(self, order: dict[str, str]) -> Line:
+    async def start(self, order: Mapping[str, object]) -> Line:
         """Have a trial started."""
         self._numbers += 1
         line = self._lines[self._numbers] = Line(self._numbers)
@@ -122,9 +123,9 @@ class Tunnel:
                 for frame in _cut_frames(incoming):
                     self._take(*frame)
         except anyio.EndOfStream:
-            self.fail(f"The harness host ended. {self._stderr.decode(errors='replace').strip()}".strip())
+            self.fail(f"{self._name} ended. {self._stderr.decode(errors='replace').strip()}".strip())
         except (anyio.BrokenResourceError, Broken) as error:
-            self.fail(f"The harness host broke off: {error}")
+            self.fail(f"{self._name} broke off: {error}")
 
     async def write(self) -> None:
         """Pass queued frames to the host."""
@@ -177,7 +178,7 @@ class Tunnel:
             self._take_for(line, kind, stream_number, payload)
         except Broken as error:
             # Ended here at once; the host is told to kill it by whoever waits for the trial.
-            line.close("crashed", f"the harness host sent {error}")
+            line.close("crashed", f"{self._name} sent {error}")
 
     def _take_for(self, line: Line, kind: int, number: int, payload: bytes) -> None:
         if kind == frames.ENDED:
@@ -247,10 +248,16 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def connect(process: Process, gateway_port: int) -> AsyncGenerator[Tunnel]:
-    """Speak with the host in `process` until the context is left."""
-    async with anyio.create_task_group() as group:
-        tunnel = Tunnel(process, gateway_port, group)
+async def connect(process: Process, gateway_port: int, name: str = "The harness host") -> AsyncGenerator[Tunnel]:
+    """Speak with the host or relay in `process` until the context is left.
+
+    Args:
+        process: Whose stdio is the line.
+        gateway_port: Where its streams lead, on 127.0.0.1.
+        name: What it is, for messages.
+    """
+    async with background_tasks() as group:
+        tunnel = Tunnel(process, gateway_port, group, name)
         group.start_soon(tunnel.read)
         group.start_soon(tunnel.write)
         group.start_soon(tunnel.read_stderr)
@@ -260,7 +267,6 @@ async def connect(process: Process, gateway_port: int) -> AsyncGenerator[Tunnel]
             tunnel.fail("The harness sandbox was stopped.")
             tunnel.end_all(is_sandbox_lost=True)
             tunnel.close()
-            group.cancel_scope.cancel()
 
 
 def _take_for_stream(stream: _Stream, kind: int, payload: bytes) -> None:

@@ -22,6 +22,8 @@ class ModelRequest(Frozen):
     call: int
     """Counted in the trial from 1."""
     api: Api
+    step: str = ""
+    """The task's step; "" where it has only one."""
     at: datetime
     body: dict[str, Any]
 
@@ -50,6 +52,8 @@ class Exec(Frozen):
     kind: Literal["exec", "upload", "download"] = "exec"
     command: str
     """The command, or the path inside."""
+    step: str = ""
+    """The task's step; "" where it has only one."""
     cwd: str | None = None
     user: str | int | None = None
     timeout_sec: float | None = None

@@ -25,6 +25,11 @@ _MB_PER_UNIT = {"K": 1 / 1024, "M": 1, "G": 1024}
 _STEP_NAME_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _WINDOWS_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])", re.IGNORECASE)
 
+ENVIRONMENT = "environment"
+"""The folder with the Dockerfile of the agent's sandbox."""
+CONVENTION = "/logs/artifacts"
+"""What is left here is kept, whatever task.toml says."""
+
 NetworkMode = Literal["public", "no-network", "allowlist"]
 
 
@@ -247,9 +252,11 @@ class VerifierConfig(PhaseNetwork):
         return self
 
     @property
-    def is_separate(self) -> bool:
-        """Whether the tests run in a sandbox of their own."""
-        return self.environment_mode == "separate" or self.environment is not None
+    def is_separate(self) -> bool | None:
+        """Whether the tests run in a sandbox of their own; None where nothing is said."""
+        if self.environment_mode is not None:
+            return self.environment_mode == "separate"
+        return True if self.environment is not None else None
 
 
 class SolutionConfig(Table):
@@ -316,16 +323,68 @@ class TaskConfig(Table):
         return steps
 
 
+class ImageSource(Frozen):
+    """What an image is made from: a finished image, else a folder with a Dockerfile."""
+
+    folder: str
+    """Below the task's folder: "environment", "tests", "steps/<name>/tests"."""
+    environment: EnvironmentConfig
+
+
+class Step(Frozen):
+    """One round of a task: an instruction, work, a look at it. What [[steps]] leaves open is the task's own.
+
+    A task without [[steps]] is one step without a name.
+    """
+
+    name: str
+    folder: str
+    """Below the task's folder: "" or "steps/<name>"."""
+    instruction: str
+    agent: AgentConfig
+    verifier: VerifierConfig
+    """`env` and `collect` are the task's and the step's together."""
+    verifier_image: ImageSource | None = None
+    """Where the tests run in a sandbox of their own, what that is made from."""
+    healthcheck: Healthcheck | None = None
+    min_reward: Mapping[str, float] = {}
+    """By key; a reward below one of these ends the trial."""
+    artifacts: tuple[Artifact, ...] = ()
+    """The task's and the step's, /logs/artifacts first."""
+
+    @property
+    def has_bundled_tests(self) -> bool:
+        """Whether the verifier's image brings its tests along at /tests."""
+        return self.verifier_image is not None and self.verifier_image.folder != ENVIRONMENT
+
+
 class Task(Frozen):
     """A folder in Harbor's format, read and checked."""
 
     name: str
     """The folder's name."""
     folder: Path
-    instruction: str
-    """Without leading canary lines; empty for a task of several steps."""
+    steps: tuple[Step, ...]
+    """At least one."""
     config: TaskConfig
     digest: str
     """`sha256:` and the hash over the files that decide what the task measures, as Harbor's lock digest."""
     notices: tuple[str, ...] = ()
     """What is odd about the folder but no reason not to run it: misspelt keys, legacy habits."""
+
+    @property
+    def instruction(self) -> str:
+        """What all its steps ask for, without leading canary lines."""
+        return "\n\n".join(step.instruction for step in self.steps)
+
+    @property
+    def image_source(self) -> ImageSource:
+        """What the image of its agent's sandbox is made from."""
+        return ImageSource(folder=ENVIRONMENT, environment=self.config.environment)
+
+    @property
+    def image_sources(self) -> tuple[ImageSource, ...]:
+        """What all its images are made from, those of separate verifiers too; each once."""
+        found = [self.image_source]
+        found += [step.verifier_image for step in self.steps if step.verifier_image not in (None, *found)]
+        return tuple(found)

@@ -21,10 +21,23 @@ class FailureCause(str, Enum):
     OUT_OF_BUDGET = "out_of_budget"
     REWARD_GARBLED = "reward_garbled"
     """The verifier gave no usable reward here, but does in a fresh sandbox: the harness or its commands broke it."""
+    STEP_BROKEN = "step_broken"
+    """A later step could not begin, its setup.sh or its healthcheck failed: the harness had the sandbox before."""
+    SETUP_FAILED = "setup_failed"
+    """The setup.sh of the first step failed."""
+    UNHEALTHY = "unhealthy"
+    """The healthcheck did not pass before the harness came."""
     SANDBOX_LOST = "sandbox_lost"
     IMAGE_FAILED = "image_failed"
     HARNESS_SANDBOX_LOST = "harness_sandbox_lost"
     MODEL_PROVIDER_DOWN = "model_provider_down"
+    JUDGE_DOWN = "judge_down"
+    """The model that the verifier asks cannot be reached, whatever reward was then written."""
+    JUDGE_UNREACHABLE = "judge_unreachable"
+    """There is no way to it from the verifier's sandbox, for example because that has no Python 3."""
+    JUDGE_REFUSED = "judge_refused"
+    """What the verifier asked of its model was refused by the gateway, or by the provider and never answered."""
+    JUDGE_OUT_OF_BUDGET = "judge_out_of_budget"
     VERIFIER_TIMEOUT = "verifier_timeout"
     REWARD_MISSING = "reward_missing"
     REWARD_EMPTY = "reward_empty"
@@ -59,10 +72,17 @@ RULES: dict[FailureCause, Rule] = {
     FailureCause.OUT_OF_TURNS: _COUNTS,
     FailureCause.OUT_OF_BUDGET: _COUNTS,
     FailureCause.REWARD_GARBLED: _COUNTS_ZERO,
+    FailureCause.STEP_BROKEN: _COUNTS_ZERO,
+    FailureCause.SETUP_FAILED: _INFRA,
+    FailureCause.UNHEALTHY: _INFRA,
     FailureCause.SANDBOX_LOST: _INFRA,
     FailureCause.IMAGE_FAILED: _INFRA,
     FailureCause.HARNESS_SANDBOX_LOST: _INFRA,
     FailureCause.MODEL_PROVIDER_DOWN: _INFRA,
+    FailureCause.JUDGE_DOWN: _INFRA,
+    FailureCause.JUDGE_UNREACHABLE: _INFRA,
+    FailureCause.JUDGE_REFUSED: _INFRA,
+    FailureCause.JUDGE_OUT_OF_BUDGET: _INFRA,
     FailureCause.VERIFIER_TIMEOUT: _INFRA,
     FailureCause.REWARD_MISSING: _INFRA,
     FailureCause.REWARD_EMPTY: _INFRA,
@@ -105,20 +125,37 @@ class Usage(Frozen):
         )
 
 
+class StepResult(Frozen):
+    """What one step of a trial gave."""
+
+    name: str
+    rewards: dict[str, float] | None = None
+    """None where no verifier looked, or none could."""
+    failure: Failure | None = None
+    started_at: datetime
+    phases_sec: dict[str, float] = {}
+    """Seconds by phase: setup, harness, verifier."""
+
+
 class Trial(Frozen):
     """One attempt at one task, ended."""
 
     id: str
-    """`<task>__<n>`, n counting the attempts at that task in this run from 1; a retry's folder adds `.retry`."""
+    """`<task>__<n>`, n counting the attempts at that task in this run from 1; what is tried again keeps its first
+    folder beside it, as `<id>.failed`."""
     task: str
     attempt: int = Field(ge=1)
     reward: float | None
     """The verifier's number, kept as it is; None where nothing was measured."""
     rewards: dict[str, float] = {}
-    """Every key of reward.json; `reward` is the one that counts."""
+    """Every key of reward.json, for several steps as the task's strategy adds them up; `reward` is one of these."""
+    steps: tuple[StepResult, ...] = ()
+    """What each step gave that was begun; empty for a task without [[steps]]."""
     passed: bool
     failure: Failure | None = None
     usage: Usage = Usage()
+    judge_usage: Usage = Usage()
+    """What the verifier's own model calls took; in no other sum."""
     commands: int = 0
     """How many commands the harness ran in the task's sandbox."""
     started_at: datetime
@@ -127,6 +164,8 @@ class Trial(Frozen):
     """Seconds by phase: sandbox, harness, verifier."""
     notices: tuple[str, ...] = ()
     """What a person should know about this trial, for example that its task asked for a network and got none."""
+    changed_system_paths: int = 0
+    """How many paths that decide how tests run the agent changed before a verifier that shares its sandbox came."""
     retried: Failure | None = None
     """Why the first try measured nothing, where this is the second."""
 
@@ -140,8 +179,9 @@ class TrialFiles(Frozen):
     """Where a trial's files lie.
 
     <run>/<task>__<n>/
-      trial.json  trajectory.json (ATIF)  model_calls.jsonl  execs.jsonl  harness.log
+      trial.json  trajectory.json (ATIF)  model_calls.jsonl  judge_calls.jsonl  execs.jsonl  harness.log
       verifier/   artifacts/
+      steps/<name>/  harness.log  judge_calls.jsonl  verifier/  artifacts/      where the task has several
     """
 
     folder: Path
@@ -162,6 +202,11 @@ class TrialFiles(Frozen):
         return self.folder / "model_calls.jsonl"
 
     @property
+    def judge_calls(self) -> Path:
+        """The same of the verifier's model calls, where it makes any."""
+        return self.folder / "judge_calls.jsonl"
+
+    @property
     def execs(self) -> Path:
         """Every command that the harness ran in the task's sandbox."""
         return self.folder / "execs.jsonl"
@@ -180,3 +225,7 @@ class TrialFiles(Frozen):
     def artifacts(self) -> Path:
         """What the task asked to keep."""
         return self.folder / "artifacts"
+
+    def step(self, name: str) -> TrialFiles:
+        """Return where a step's own files lie: all but the harness's records and the trace; "" is a task's only one."""
+        return TrialFiles(folder=self.folder / "steps" / name) if name else self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -10,24 +10,44 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.config import Config
+from autoagent_mcp.errors import SetupError
 from autoagent_mcp.gateway import app as gateway_app
 from autoagent_mcp.gateway.app import Gateway
 from autoagent_mcp.sandbox.base import Backend
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
-from autoagent_mcp.workspace import Workspace, user_cache
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
+from autoagent_mcp.workspace import Workspace, user_cache, user_state
 
 
 class Bench:
     """Made by `open_bench`."""
 
-    def __init__(self, workspace: Workspace, config: Config, group: TaskGroup) -> None:
+    def __init__(self, workspace: Workspace, config: Config, group: TaskGroup, backends: Mapping[str, Backend]) -> None:
         self.workspace = workspace
         self.config = config
-        self.backend: Backend = BubblewrapBackend(workspace.id, user_cache())
+        self._backends = backends
         self._group = group
         self._opening = anyio.Lock()
         self._is_checked = False
         self._gateway: Gateway | None = None
+        self.backend = backends["bubblewrap"]
+
+    async def choose(self) -> None:
+        """Take the backend that the settings name; for `auto` Docker where an engine answers, else bubblewrap."""
+        wanted = self.config.run.backend
+        if wanted == "auto":
+            try:
+                await self._backends["docker"].check()
+            except SetupError:
+                wanted = "bubblewrap"
+            else:
+                wanted = "docker"
+        self.backend = self._backends[wanted]
+
+    def pin(self, name: str) -> None:
+        """Take the backend that the baseline was measured on, where the settings leave it open."""
+        if self.config.run.backend == "auto" and name in self._backends:
+            self.backend = self._backends[name]
+            self._is_checked = False
 
     async def ready_backend(self) -> Backend:
         """Return the backend, tried out once.
@@ -55,13 +75,36 @@ class Bench:
 
     async def _keep_gateway(self, *, task_status: TaskStatus[Gateway]) -> None:
         """Be the gateway's life: it is left by the task that entered it, whichever run asked for it first."""
-        async with gateway_app.serve(self.config.model) as gateway:
+        async with gateway_app.serve(self.config.model, judge=self.config.judge) as gateway:
             task_status.started(gateway)
             await anyio.sleep_forever()
 
 
 @asynccontextmanager
-async def open_bench(workspace: Workspace, config: Config) -> AsyncGenerator[Bench]:
-    """Make a bench whose gateway ends with this context."""
-    async with background_tasks() as group:
-        yield Bench(workspace, config, group)
+async def open_bench(workspace: Workspace, config: Config, *, workspace_id: str | None = None) -> AsyncGenerator[Bench]:
+    """Make a bench whose gateway ends with this context.
+
+    Args:
+        workspace: Where runs are written.
+        config: The settings.
+        workspace_id: Whose sandboxes these are, where that is not `workspace`.
+    """
+    async with _backends(workspace_id or workspace.id, config) as backends, background_tasks() as group:
+        bench = Bench(workspace, config, group, backends)
+        await bench.choose()
+        yield bench
+
+
+@asynccontextmanager
+async def _backends(workspace_id: str, config: Config) -> AsyncGenerator[Mapping[str, Backend]]:
+    bubblewrap = BubblewrapBackend(workspace_id, user_cache())
+    if config.run.backend == "bubblewrap":
+        yield {"bubblewrap": bubblewrap}
+        return
+    # Loaded only where it may be used: the docker package takes 0.2 s.
+    from autoagent_mcp.sandbox.docker.backend import open_backend  # noqa: PLC0415
+
+    async with open_backend(
+        workspace_id, cache=user_cache(), state=user_state(), harness_base=config.harness.image
+    ) as docker:
+        yield {"docker": docker, "bubblewrap": bubblewrap}

@@ -21,17 +21,18 @@ import anyio
 
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.config import Config
-from autoagent_mcp.errors import AutoagentError, HarnessError, TaskError
+from autoagent_mcp.errors import AutoagentError, HarnessError
+from autoagent_mcp.gateway.app import Gateway
 from autoagent_mcp.harness import process
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import RULES, Failure, FailureCause, Trial, Usage
+from autoagent_mcp.run import judge, tampering, task_env
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
 from autoagent_mcp.run.trial import Plan, attempt, broken, trial_id
 from autoagent_mcp.run.trial import interrupt as interrupt_trial
 from autoagent_mcp.sandbox.base import Backend
-from autoagent_mcp.task import resolve_env
 from autoagent_mcp.workspace import Workspace
 
 FAILED_SUFFIX = ".failed"
@@ -69,31 +70,40 @@ def build_suite(
     backend: Backend,
     kind: RunKind = RunKind.SUITE,
 ) -> tuple[tuple[Task, ...], Suite]:
-    """Choose the tasks that this backend can run and name the others, each with its reasons.
-
-    The fingerprint covers all that makes two runs comparable: the tasks' content, the attempts, the model with its
-    pins, the backend, the limits and what counts as a pass; and the kind, since a spot check of all tasks is none the
-    less a spot check.
-    """
-    refusals = {task.name: (*backend.refusals(task), *_unresolved(task)) for task in tasks}
+    """Choose the tasks that this backend can run and name the others, each with its reasons."""
+    refusals = {task.name: _refusals(task, config, backend) for task in tasks}
     able = tuple(task for task in tasks if not refusals[task.name])
     out = [*excluded, *(Excluded(task=name, reasons=why) for name, why in refusals.items() if why)]
-    same = {
-        "tasks": {task.name: task.digest for task in able},
-        "kind": kind.value,
-        "attempts": attempts,
-        "backend": backend.name,
-        "config": config.model_dump(mode="json", include={"model", "trial", "sandbox", "decision"}),
-    }
     return able, Suite(
         tasks=tuple(task.name for task in able),
         attempts=attempts,
-        fingerprint=hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest(),
+        fingerprint=fingerprint(able, attempts=attempts, config=config, backend=backend.name, kind=kind),
         backend=backend.name,
         model=f"{config.model.provider}/{config.model.name}",
         excluded=tuple(sorted(out, key=lambda one: one.task)),
         notices=_notices(able, backend),
     )
+
+
+def fingerprint(tasks: Sequence[Task], *, attempts: int, config: Config, backend: str, kind: RunKind) -> str:
+    """Hash all that makes two runs comparable.
+
+    That is the tasks' content, the attempts, the models with their pins, the backend, the limits and what counts as a
+    pass; and the kind, since a spot check of all tasks is none the less a spot check.
+    """
+    same = {
+        "tasks": {task.name: task.digest for task in tasks},
+        "kind": kind.value,
+        "attempts": attempts,
+        "backend": backend,
+        "config": config.model_dump(mode="json", include={"model", "judge", "trial", "sandbox", "harness", "decision"}),
+    }
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+
+def _refusals(task: Task, config: Config, backend: Backend) -> tuple[str, ...]:
+    own = (*task_env.complaints(task, config), *judge.complaints(task, config.judge))
+    return (*backend.refusals(task), *own)
 
 
 def _notices(tasks: Sequence[Task], backend: Backend) -> tuple[str, ...]:
@@ -108,15 +118,6 @@ def _notices(tasks: Sequence[Task], backend: Backend) -> tuple[str, ...]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def _unresolved(task: Task) -> tuple[str, ...]:
-    try:
-        resolve_env(task.config.environment.env)
-        resolve_env(task.config.verifier.env)
-    except TaskError as error:
-        return (error.problem,)
-    return ()
 
 
 async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
@@ -159,6 +160,7 @@ class _Run:
         self._folder = bench.workspace.run(request.id)
         self._trials: dict[str, Trial] = {}
         self._disk_error = ""
+        self._gateway: Gateway | None = None
         self._notices = list(request.notices)
         self._started_at = datetime.now(timezone.utc)
 
@@ -168,7 +170,10 @@ class _Run:
         self._trials = {name: trial for name, trial in _finished(self._folder).items() if trial.counts}
         await self._write(RunState.RUNNING)
         self._tell()
-        async with self._solver() as solver, anyio.create_task_group() as group:
+        backend = await self._bench.ready_backend()
+        if judge.is_asked_by(self._request.tasks):
+            self._gateway = await self._bench.gateway()
+        async with backend.in_use(), self._solver(backend) as solver, anyio.create_task_group() as group:
             slots = anyio.CapacityLimiter(self._bench.config.concurrency)
             for number in range(1, self._request.suite.attempts + 1):
                 for task in self._request.tasks:
@@ -183,15 +188,17 @@ class _Run:
         return await self._write(state, error, is_harness_broken=is_harness_broken)
 
     @asynccontextmanager
-    async def _solver(self) -> AsyncGenerator[Solver]:
+    async def _solver(self, backend: Backend) -> AsyncGenerator[Solver]:
         simple: dict[str, Solver] = {"oracle": Oracle(), "nop": Nop()}
-        backend = await self._bench.ready_backend()
         if self._request.candidate in simple:
             yield simple[self._request.candidate]
             return
         gateway = await self._bench.gateway()
         name = f"{self._request.id}-harness"
-        async with process.start(backend, self._request.files, name=name, gateway_port=gateway.port) as harness:
+        where = self._bench.config.harness.where
+        async with process.start(
+            backend, self._request.files, name=name, gateway_port=gateway.port, where=where
+        ) as harness:
             self._notices.extend(harness.notices)
             yield HarnessSolver(harness, gateway, self._bench.config.trial)
 
@@ -221,12 +228,17 @@ class _Run:
         self._tell()
 
     async def _attempt(self, plan: Plan, solver: Solver) -> Trial:
-        trial = await attempt(plan, solver, self._bench.backend, self._bench.config)
+        trial = await self._attempt_once(plan, solver)
         if trial.failure is None or not RULES[trial.failure.cause].is_retried:
             return trial
         _set_aside(plan.files.folder)
+        await self._bench.backend.ready_again()
         again = plan.model_copy(update={"retried": trial.failure})
-        return await attempt(again, solver, self._bench.backend, self._bench.config)
+        return await self._attempt_once(again, solver)
+
+    async def _attempt_once(self, plan: Plan, solver: Solver) -> Trial:
+        config = self._bench.config
+        return await attempt(plan, solver, self._bench.backend, config, judge.Judge(self._gateway, config.judge))
 
     def _tell(self) -> None:
         trials = self._trials.values()
@@ -239,6 +251,10 @@ class _Run:
                 cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
             )
         )
+
+    def _all_notices(self) -> tuple[str, ...]:
+        tampered = tampering.run_notice(self._trials.values())
+        return tuple(dict.fromkeys((*self._notices, *tampered, *self._request.suite.notices)))
 
     async def _write(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:
         run = Run(
@@ -253,7 +269,7 @@ class _Run:
             trials=tuple(self._trials[name] for name in sorted(self._trials)),
             error=error,
             is_harness_broken=is_harness_broken,
-            notices=tuple(dict.fromkeys((*self._notices, *self._request.suite.notices))),
+            notices=self._all_notices(),
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         head = run.model_dump_json(indent=1, exclude={"trials"})

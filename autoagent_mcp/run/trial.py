@@ -1,7 +1,8 @@
 """One attempt at one task, in a sandbox of its own.
 
-A trial is a straight line: start a sandbox, let the solver work, kill all that it started, let the verifier look, stop
-the sandbox. It knows nothing of git, of the ledger or of other trials.
+A trial is a straight line: start a sandbox; for each step of the task make it ready, let the solver work, kill all
+that it started, keep what is asked for, let the verifier look; stop the sandbox. It knows nothing of git, of the ledger
+or of other trials.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import anyio
+import anyio.to_thread
 
-from autoagent_mcp import trace, verifier
+from autoagent_mcp import trace
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.config import Config
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import RULES, Failure, FailureCause, Trial, TrialFiles
-from autoagent_mcp.run import artifacts
-from autoagent_mcp.run.solver import Outcome, Solver
-from autoagent_mcp.sandbox import archive
-from autoagent_mcp.sandbox.base import Backend, Limits, Sandbox, SandboxSpec
-from autoagent_mcp.task import resolve_env
+from autoagent_mcp.models.task import Step, Task
+from autoagent_mcp.models.trial import RULES, Failure, FailureCause, StepResult, Trial, TrialFiles
+from autoagent_mcp.run import course as courses
+from autoagent_mcp.run import rewards, tampering
+from autoagent_mcp.run.course import Course
+from autoagent_mcp.run.judge import SEEN_AT_THE_GATEWAY, Judge
+from autoagent_mcp.run.solver import Nop, Solver, Totals, Worker
+from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.verifier import Verification
 
 _disk = anyio.CapacityLimiter(8)
-_INSTRUCTION = "task/instruction.md"
 
 
 class Plan(Frozen):
@@ -53,23 +56,22 @@ def trial_id(task: str, attempt: int) -> str:
     return f"{task}__{attempt}"
 
 
-async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config) -> Trial:
+async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config, judge: Judge) -> Trial:
     """Try a task once and return what came of it; a failure of any kind is part of the answer.
 
     Raises:
         OSError: The trial's folder cannot be written.
     """
-    line = _Line(plan, solver, backend, config)
+    line = _Line(plan, solver, backend, config, judge)
     plan.files.folder.mkdir(parents=True)
     try:
         await line.run()
     except anyio.get_cancelled_exc_class():
-        line.failure = Failure(cause=FailureCause.CANCELLED)
+        line.end(Failure(cause=FailureCause.CANCELLED))
         raise
     except SandboxError as error:
-        line.failure = Failure(
-            cause=FailureCause.SANDBOX_LOST if line.started else FailureCause.IMAGE_FAILED, detail=str(error)
-        )
+        cause = FailureCause.SANDBOX_LOST if line.started else FailureCause.IMAGE_FAILED
+        line.end(Failure(cause=cause, detail=str(error)))
     finally:
         trial = await line.finish()
     return trial
@@ -99,68 +101,162 @@ def broken(plan: Plan, failure: Failure) -> Trial:
 
 def write_trace(plan: Plan) -> bytes:
     """Build a trial's trace from what was recorded, write it and return it."""
-    built = trace.build(plan.files, task=plan.task.name, instruction=plan.task.instruction, model=plan.model)
+    first, *later = plan.task.steps
+    begun = [first, *(step for step in later if plan.files.step(step.name).folder.exists())]
+    instructions = {step.name: step.instruction for step in begun}
+    built = trace.build(plan.files, task=plan.task.name, instructions=instructions, model=plan.model)
     data = json.dumps(built, ensure_ascii=False).encode()
     write_whole(plan.files.trajectory, data, is_durable=False)
     return data
 
 
+@dataclass
+class _Round:
+    """A step while it goes on."""
+
+    step: Step
+    started_at: datetime
+    rewards: dict[str, float] | None = None
+    failure: Failure | None = None
+    phases_sec: dict[str, float] = field(default_factory=dict[str, float])
+
+
 class _Line:
     """The state of one trial while it goes its way."""
 
-    def __init__(self, plan: Plan, solver: Solver, backend: Backend, config: Config) -> None:
+    def __init__(self, plan: Plan, solver: Solver, backend: Backend, config: Config, judge: Judge) -> None:
         self._plan = plan
         self._solver = solver
         self._backend = backend
         self._config = config
+        self._judge = judge
         self._began = time.monotonic()
         self._started_at = datetime.now(timezone.utc)
         self._phases: dict[str, float] = {}
-        self._outcome = Outcome()
-        self._complaints: tuple[str, ...] = ()
-        self._verification: Verification | None = None
+        self._rounds: list[_Round] = []
+        self._notices: list[str] = []
+        self._known_changes: set[str] = set()
+        self._changed_system_paths = 0
+        self._worker: Worker | None = None
         self._trace: bytes | None = None
+        self._end: Failure | None = Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log.")
         self.started = False
-        self.failure: Failure | None = Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log.")
 
     async def run(self) -> None:
         """Go the way once."""
-        with self._phase("sandbox"):
-            image = await self._backend.prepare(self._plan.task)
-        spec = self._spec(image)
-        async with self._backend.start(spec) as sandbox:
-            self.started = True
+        plan = self._plan
+        async with AsyncExitStack() as stack:
             with self._phase("sandbox"):
-                await sandbox.put(await _first_files(self._plan.task), "/")
-            with self._phase("harness"):
-                self._outcome = await self._solver.solve(self._plan.task, sandbox, self._plan.files)
-                await sandbox.kill_all()
-            failure = self._outcome.failure
-            with self._phase("verifier"):
-                self._complaints = await artifacts.collect(self._plan.task, sandbox, self._plan.files)
-                if failure is None or RULES[failure.cause].is_verified:
-                    failure = await self._verify(sandbox, spec) or failure
-        self.failure = failure
+                await courses.prepare_images(plan.task, self._backend)
+                name = f"{plan.run}-{plan.id}"
+                course = await stack.enter_async_context(self._begun(name, self._solver))
+            self.started = True
+            async with self._solver.at_work(plan.task, course.sandbox, plan.files) as self._worker:
+                for step in plan.task.steps:
+                    this = _Round(step, datetime.now(timezone.utc))
+                    self._rounds.append(this)
+                    await self._go(this, course, self._worker)
+                    if self._is_last(this):
+                        break
+        self._end = None
 
-    async def _verify(self, sandbox: Sandbox, spec: SandboxSpec) -> Failure | None:
-        trajectory = await self._write_trace()
-        found = await verifier.verify(self._plan.task, sandbox, self._plan.files, trajectory=trajectory)
-        if found.failure is not None and await self._works_untouched(spec):
+    def _begun(self, name: str, solver: Solver) -> AbstractAsyncContextManager[Course]:
+        return courses.begin(
+            self._plan.task, self._backend, self._config, name, judge=self._judge, equip=solver.equipped
+        )
+
+    def end(self, failure: Failure) -> None:
+        """Note what ended the trial on its way."""
+        self._end = failure
+
+    async def _go(self, this: _Round, course: Course, worker: Worker) -> None:
+        """Take one step."""
+        step, files = this.step, self._plan.files.step(this.step.name)
+        files.folder.mkdir(parents=True, exist_ok=True)
+        with self._phase("sandbox", this):
+            this.failure = await course.prepare(step, worker.bring)
+        if this.failure is not None:
+            return
+        with self._phase("harness", this):
+            await course.begin_work(step)
+            self._trace = None
+            this.failure = await worker.work(step, files)
+            await course.sandbox.kill_all()
+        with self._phase("verifier", this):
+            await self._look_for_tampering(step, course)
+            self._note(step, *await course.collect(step, files))
+            if self._is_verified(this.failure):
+                await self._verify(this, course, files)
+
+    def _is_verified(self, failure: Failure | None) -> bool:
+        """Under Harbor a crash is verified in a task of several steps, and not in one of a single step."""
+        if failure is None:
+            return True
+        rule = RULES[failure.cause]
+        return rule.is_verified or (rule.counts and bool(self._plan.task.config.steps))
+
+    async def _verify(self, this: _Round, course: Course, files: TrialFiles) -> None:
+        found = self._usable(await course.verify(this.step, files, await self._write_trace()))
+        if found.failure is None:
+            this.rewards = found.rewards
+            return
+        this.failure = found.failure
+        if found.failure.cause not in SEEN_AT_THE_GATEWAY and await self._works_untouched(this.step):
             detail = f"{found.failure.detail} The same verifier gives a reward in a sandbox that no harness touched."
-            found = Verification(reward=None, failure=Failure(cause=FailureCause.REWARD_GARBLED, detail=detail))
-        self._verification = found
-        return found.failure
+            this.failure = Failure(cause=FailureCause.REWARD_GARBLED, detail=detail)
+            this.rewards = {}
 
-    async def _works_untouched(self, spec: SandboxSpec) -> bool:
-        """Tell whether the verifier gives a reward in a fresh sandbox: then this one was broken from inside.
+    def _usable(self, found: Verification) -> Verification:
+        """Of a single step the key that counts must be there; of several it may come from any."""
+        if found.failure is None and not self._plan.task.config.steps:
+            chosen = rewards.chosen(found.rewards, self._config.decision.reward_key)
+            if isinstance(chosen, Failure):
+                return found.model_copy(update={"failure": chosen})
+        return found
 
-        Without it a harness could break the verifier of a task that it has not solved and be tried again.
+    async def _works_untouched(self, wanted: Step) -> bool:
+        """Go the same way with nobody at work: a verifier that gives a reward then was broken from inside.
+
+        Without it a harness could break the verifier of a task that it has not solved and be tried again. Where a step
+        cannot even begin without the work of those before, nothing is known, and the harness is not blamed.
         """
-        place = TrialFiles(folder=self._plan.files.folder / "untouched")
-        async with self._backend.start(spec) as sandbox:
-            await sandbox.put(await _first_files(self._plan.task), "/")
-            found = await verifier.verify(self._plan.task, sandbox, place, trajectory=None)
+        plan, files = self._plan, TrialFiles(folder=self._plan.files.folder / "untouched")
+        files.folder.mkdir(exist_ok=True)
+        name = f"{plan.run}-{plan.id}-untouched"
+        async with self._begun(name, Nop()) as course:
+            for step in plan.task.steps:
+                if await course.prepare(step, Nop().bring) is not None:
+                    return False
+                if step == wanted:
+                    break
+            await course.collect(wanted, files)
+            found = self._usable(await course.verify(wanted, files, None))
         return found.failure is None
+
+    async def _look_for_tampering(self, step: Step, course: Course) -> None:
+        """Name what the agent changed of the system in which the tests are about to run."""
+        if self._solver.is_trusted or step.verifier_image is not None:
+            return
+        changes = set(await course.sandbox.changes()) - self._known_changes
+        self._known_changes |= changes
+        found = tampering.system_paths(changes, course.workdir)
+        self._changed_system_paths += len(found)
+        if found:
+            self._note(step, tampering.notice(found, changes))
+
+    def _is_last(self, this: _Round) -> bool:
+        """Tell whether no further step is taken: this one gave nothing, or too little."""
+        if this.rewards is None:
+            return True
+        if this.failure is not None and this.failure.cause is FailureCause.REWARD_GARBLED:
+            return True
+        short = rewards.shortfall(this.rewards, this.step.min_reward)
+        if short and this.step != self._plan.task.steps[-1]:
+            self._note(this.step, f"{short}: the steps after it were not taken.")
+        return bool(short)
+
+    def _note(self, step: Step, *notices: str) -> None:
+        self._notices += [f"Step {step.name}: {notice}" if step.name else notice for notice in notices]
 
     async def _write_trace(self) -> bytes:
         if self._trace is None:
@@ -177,65 +273,61 @@ class _Line:
         return trial
 
     def _trial(self) -> Trial:
-        counts = self.failure is None or RULES[self.failure.cause].counts
-        found = self._verification
-        reward = found.reward if found else None
-        if counts and reward is None:
-            reward = 0.0
+        task, config = self._plan.task, self._config.decision
+        found = self._rewards() or {}
+        chosen = rewards.chosen(found, config.reward_key) if found else None
+        failure = self._failure() or (chosen if isinstance(chosen, Failure) else None)
+        counts = failure is None or RULES[failure.cause].counts
+        reward = chosen if isinstance(chosen, float) else 0.0
+        is_broken = failure is not None and failure.cause is FailureCause.STEP_BROKEN
+        totals = self._worker.totals if self._worker else Totals()
         return Trial(
             id=self._plan.id,
-            task=self._plan.task.name,
+            task=task.name,
             attempt=self._plan.attempt,
             reward=reward if counts else None,
-            rewards=found.rewards if found else {},
-            passed=counts and reward is not None and reward >= self._config.decision.passed_at,
-            failure=self.failure,
-            usage=self._outcome.usage,
-            commands=self._outcome.commands,
+            rewards=found,
+            steps=tuple(_result(this) for this in self._rounds) if task.config.steps else (),
+            passed=counts and reward >= config.passed_at and not is_broken,
+            failure=failure,
+            usage=totals.usage,
+            judge_usage=self._judge.usage,
+            commands=totals.commands,
             started_at=self._started_at,
             duration_sec=time.monotonic() - self._began,
             phases_sec=self._phases,
-            notices=(*self._outcome.notices, *self._complaints),
+            notices=(*totals.notices, *self._notices, *self._judge.notices),
+            changed_system_paths=self._changed_system_paths,
             retried=self._plan.retried,
         )
 
-    def _spec(self, image: object) -> SandboxSpec:
-        asked, ours = self._plan.task.config.environment, self._config.sandbox
-        return SandboxSpec.model_validate(
-            {
-                "name": f"{self._plan.run}-{self._plan.id}",
-                "image": image,
-                "env": resolve_env(asked.env),
-                "workdir": asked.workdir,
-                "limits": Limits(
-                    cpus=asked.cpus,
-                    memory_mb=asked.memory_mb or ours.memory_mb,
-                    storage_mb=asked.storage_mb or ours.storage_mb,
-                    processes=ours.processes,
-                ),
-            }
-        )
+    def _rewards(self) -> dict[str, float] | None:
+        config = self._plan.task.config
+        if not config.steps:
+            return self._rounds[0].rewards if self._rounds else None
+        return rewards.overall([this.rewards for this in self._rounds], config.multi_step_reward_strategy)
+
+    def _failure(self) -> Failure | None:
+        """Return what ended the trial; else what took its measurement away; else the first step's that failed."""
+        failures = [self._end, *(this.failure for this in self._rounds)]
+        known = [failure for failure in failures if failure is not None]
+        return next((one for one in known if not RULES[one.cause].counts), known[0] if known else None)
 
     @contextmanager
-    def _phase(self, name: str) -> Generator[None]:
+    def _phase(self, name: str, this: _Round | None = None) -> Generator[None]:
         began = time.monotonic()
         try:
             yield
         finally:
-            self._phases[name] = self._phases.get(name, 0.0) + time.monotonic() - began
+            for phases in (self._phases, *([this.phases_sec] if this else [])):
+                phases[name] = phases.get(name, 0.0) + time.monotonic() - began
 
 
-async def _first_files(task: Task) -> bytes:
-    return await anyio.to_thread.run_sync(_pack_first_files, task, limiter=_disk)
-
-
-def _pack_first_files(task: Task) -> bytes:
-    """What every task's sandbox has before the solver comes: Harbor's /logs, and AutoAgent's /task."""
-    files: dict[str, bytes] = {}
-    extra = task.folder / "files"
-    if extra.is_dir():
-        files[_INSTRUCTION] = task.instruction.encode()
-        files |= {
-            f"task/files/{path.relative_to(extra)}": path.read_bytes() for path in extra.rglob("*") if path.is_file()
-        }
-    return archive.pack_files(files, open_folders=("logs/agent", "logs/verifier", "logs/artifacts"))
+def _result(this: _Round) -> StepResult:
+    return StepResult(
+        name=this.step.name,
+        rewards=this.rewards,
+        failure=this.failure,
+        started_at=this.started_at,
+        phases_sec=this.phases_sec,
+    )

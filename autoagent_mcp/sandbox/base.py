@@ -14,13 +14,20 @@ from typing import Literal, Protocol
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.task import ImageSource, Task
 
 OUTPUT_LIMIT_BYTES = 1_000_000
 """What is kept of a command's stdout and of its stderr: the first and the last half; a note says how much is gone."""
 
 ARCHIVE_LIMIT_BYTES = 256 * 1024 * 1024
 """The largest archive that is carried into or out of a sandbox."""
+
+HARNESS_LIBRARIES = PurePosixPath("/opt/harness")
+"""Where a harness finds its libraries, in a sandbox of its own as in a task's."""
+
+
+Network = Literal["none", "public"]
+"""`public`: the internet, but neither the host nor other sandboxes. A backend without networks runs all offline."""
 
 
 class ExecResult(Frozen):
@@ -47,13 +54,15 @@ class Image(Frozen):
     """What a sandbox's root is made from, ready to start; made by `Backend.prepare`."""
 
     id: str
-    """Content hash: the same context gives the same id."""
+    """Content hash or the engine's own name for it: the same context gives the same id."""
     base: str
     """The base image's name, for people; on bubblewrap a label only."""
     workdir: PurePosixPath = PurePosixPath("/")
     env: Mapping[str, str] = {}
     layers: tuple[Path, ...] = ()
     """Tar archives that are laid over the base, in order (bubblewrap)."""
+    has_startup: bool = False
+    """Whether it starts something by itself (an ENTRYPOINT): that lives on when all commands are killed (Docker)."""
 
 
 class Mount(Frozen):
@@ -75,6 +84,12 @@ class SandboxSpec(Frozen):
     workdir: PurePosixPath | None = None
     """Instead of the image's."""
     mounts: tuple[Mount, ...] = ()
+    user: str | int | None = None
+    """Whose commands run where a command names nobody; None means the image's own user."""
+    network: Network = "none"
+    """What it has when it starts; `Sandbox.use_network` changes it."""
+    can_use_network: bool = False
+    """Whether `use_network("public")` may be asked for later."""
     role: Literal["task", "harness"] = "task"
     """A harness sandbox has a read-only root, a small /tmp, and may make namespaces of its own inside."""
 
@@ -151,6 +166,25 @@ class Sandbox(Protocol):
     async def kill_all(self) -> None:
         """Kill every process that commands started, however they hid; files stay.
 
+        What the image's own start-up made lives on, where `Image.has_startup` says that there is such a thing: the
+        same processes, or fresh ones where nothing less than a new start ended the others.
+
+        Raises:
+            SandboxError: The sandbox is gone, or something in it cannot be killed.
+        """
+        ...
+
+    async def use_network(self, network: Network) -> None:
+        """Give it a network from now on, or take it away; without effect where the backend has none to give.
+
+        Raises:
+            SandboxError: The sandbox is gone.
+        """
+        ...
+
+    async def changes(self) -> tuple[str, ...]:
+        """Return the paths that differ from the image's, sorted; empty where the backend cannot tell.
+
         Raises:
             SandboxError: The sandbox is gone.
         """
@@ -178,8 +212,24 @@ class Backend(Protocol):
         """
         ...
 
-    async def prepare(self, task: Task) -> Image:
-        """Make the task's image ready; the second time costs nothing.
+    def in_use(self) -> AbstractAsyncContextManager[None]:
+        """Keep what sandboxes share (a network, a line to the engine) while the context lasts; a run holds it.
+
+        Raises:
+            SandboxError: It could not be made.
+        """
+        ...
+
+    async def ready_again(self) -> None:
+        """Wait until sandboxes can be made again after some were lost, at most some minutes, also in vain."""
+        ...
+
+    async def prepare(self, task: Task, source: ImageSource | None = None) -> Image:
+        """Make an image ready; the second time costs nothing.
+
+        Args:
+            task: Whose image.
+            source: What to make it from; None means the task's environment.
 
         Raises:
             SandboxRefused: See `refusals`.
@@ -187,11 +237,14 @@ class Backend(Protocol):
         """
         ...
 
-    async def prepare_harness(self, requirements: str) -> tuple[Image, tuple[Mount, ...], str]:
-        """Make ready what a harness sandbox needs: its image, its mounts and the path of its Python inside.
+    async def prepare_harness(
+        self, requirements: str, inside: Image | None = None
+    ) -> tuple[Image, tuple[Mount, ...], str]:
+        """Make ready what a harness needs: its image, its mounts and the path of its Python inside.
 
         Args:
             requirements: The text of `.agent/requirements.txt`: names and versions only.
+            inside: A task's image, where the harness is to run in the task's sandbox.
 
         Raises:
             HarnessError: The requirements cannot be installed.

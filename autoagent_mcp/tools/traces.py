@@ -48,9 +48,9 @@ class TraceView(Frozen):
     failure: str
     steps: tuple[StepView, ...]
     verifier_output: str = ""
-    """The end of what the task's tests printed; on the first page."""
+    """The end of what the tests printed, of several steps the last one's; on the first page."""
     harness_output: str = ""
-    """The end of what agent.py printed, and its traceback; on the first page."""
+    """The end of what agent.py printed, and its traceback, of several steps the last one's; on the first page."""
     page: int
     pages: int
     notices: tuple[str, ...] = ()
@@ -89,13 +89,14 @@ def _page(run: str, trial: Trial, files: TrialFiles, trajectory: dict[str, Any],
     pages = _paged([_fitting(number, step) for number, step in enumerate(steps, 1)])
     shown = pages[min(page, len(pages)) - 1]
     is_first = page == 1
+    ended = files.step(trial.steps[-1].name) if trial.steps else files
     following = f'Call read_trace(run="{run}", trial="{trial.id}", page={page + 1}) for more.'
     return _view(
         run,
         trial,
         steps=tuple(shown),
-        verifier_output=_tail(files.verifier / "test-stdout.txt") if is_first else "",
-        harness_output=_tail(files.harness_log) if is_first else "",
+        verifier_output=_tail(ended.verifier / "test-stdout.txt") if is_first else "",
+        harness_output=_tail(ended.harness_log) if is_first else "",
         note=DATA_NOTE if any("reasoning_content" in step for step in steps) else f"{DATA_NOTE} {NO_REASONING}",
         page=min(page, len(pages)),
         pages=len(pages),

@@ -10,7 +10,7 @@ from pydantic import Field
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Comparison, Experiment
 from autoagent_mcp.models.run import Run, RunState
-from autoagent_mcp.models.trial import Trial
+from autoagent_mcp.models.trial import Trial, Usage
 from autoagent_mcp.run.score import score
 from autoagent_mcp.tools.text import clip, cost_text
 
@@ -81,6 +81,8 @@ class TrialRow(Frozen):
     commands: int
     tokens: int
     cost: str
+    judge: str = ""
+    """What the verifier's own model calls took, where it made any; in no other number."""
     duration_sec: float
 
 
@@ -202,8 +204,16 @@ def _trial_row(trial: Trial) -> TrialRow:
         commands=trial.commands,
         tokens=trial.usage.prompt_tokens + trial.usage.completion_tokens,
         cost=cost_text(trial.usage.cost_usd),
+        judge=_judge_text(trial.judge_usage),
         duration_sec=round(trial.duration_sec, 1),
     )
+
+
+def _judge_text(usage: Usage) -> str:
+    if not usage.model_calls:
+        return ""
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    return f"{usage.model_calls} calls, {tokens} tokens, cost {cost_text(usage.cost_usd)}"
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ ATIF is Harbor's Agent Trajectory Interchange Format; the rules are those of har
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -26,40 +26,65 @@ BESIDE_LIMIT_CHARS = 2_000
 """The same, where a tool call's result has most of it already."""
 
 
-def build(files: TrialFiles, *, task: str, instruction: str, model: str, candidate: str = "unknown") -> dict[str, Any]:
+def build(
+    files: TrialFiles, *, task: str, instructions: Mapping[str, str], model: str, candidate: str = "unknown"
+) -> dict[str, Any]:
     """Build the trajectory of a trial from what was recorded so far; it is valid even if nothing was.
 
-    The instruction is the first user step, or the harness's message that holds it. Each model call is an agent step; a
-    call that failed or never ended says so in its message and in `extra.error`. Commands stand where they were run: as
-    observations of the step before where it called no tools, else in its `extra.execs`. Calls that do not continue an
-    earlier conversation are sub-agents.
+    An instruction is the first user step of its task step, or the harness's message that holds it. Each model call is
+    an agent step; a call that failed or never ended says so in its message and in `extra.error`. Commands stand where
+    they were run: as observations of the step before where it called no tools, else in its `extra.execs`. Calls that do
+    not continue an earlier conversation are sub-agents.
+
+    Args:
+        files: Of the trial.
+        task: Its name.
+        instructions: By the name of each task step that was begun, in order; "" where the task has only one.
+        model: The pinned model's name.
+        candidate: The harness's version.
 
     Raises:
         OSError: A file cannot be read.
     """
     records = Records(files)
-    conversations = Conversations(instruction)
+    steps = {name: Conversations(instruction, name) for name, instruction in instructions.items()}
+    last = steps[next(reversed(steps))]  # where a line belongs whose step the task has not any more
+    asked: dict[int, Conversations] = {}
     orphans = 0
     for line in records.model_lines():
         if isinstance(line, ModelRequest):
-            conversations.ask(line)
+            asked[line.call] = steps.get(line.step, last)
+            asked[line.call].ask(line)
         else:
-            orphans += not conversations.answer(line)
-    found = conversations.all or [Conversation(system="", base=0)]
-    main = found[0]
-    _add_instruction(main.steps, instruction)
-    _add_execs(found, records.execs())
-    whole = sum((one.usage for one in found[1:]), main.usage)
-    root = _trajectory(main, whole, model, candidate)
+            orphans += line.call not in asked or not asked[line.call].answer(line)
+    execs = list(records.execs())
+    main = Conversation(system="", base=0)
+    sub_agents: list[tuple[str, Conversation]] = []
+    for name, conversations in steps.items():
+        own = [line for line in execs if steps.get(line.step, last) is conversations]
+        sub_agents += _add_step(main, conversations, instructions[name], own)
+    root = _trajectory(main, sum((one.usage for _, one in sub_agents), main.usage), model, candidate)
     root |= {"session_id": files.folder.name, "trajectory_id": files.folder.name, "extra": {"task": task}}
-    if len(found) > 1:
+    if sub_agents:
         root["subagent_trajectories"] = [
-            {**_trajectory(one, one.usage, model, candidate), "trajectory_id": f"subagent-{number}"}
-            for number, one in enumerate(found[1:], start=1)
+            {**_trajectory(one, one.usage, model, candidate), "trajectory_id": name} for name, one in sub_agents
         ]
     if lost := records.unreadable + orphans:
         root["notes"] = f"{lost} recorded lines could not be read or belong to a call that could not."
     return root
+
+
+def _add_step(
+    main: Conversation, conversations: Conversations, instruction: str, execs: Iterable[Exec]
+) -> list[tuple[str, Conversation]]:
+    """Let the main conversation go on with a task step's, and return its sub-agents by name."""
+    found = conversations.all or [Conversation(system="", base=0)]
+    _add_instruction(found[0].steps, instruction)
+    _add_execs(found, execs)
+    main.steps += found[0].steps
+    main.tools |= found[0].tools
+    main.usage += found[0].usage
+    return [(conversations.name_of(number), one) for number, one in enumerate(found[1:], start=1)]
 
 
 def _trajectory(conversation: Conversation, usage: Usage, model: str, candidate: str) -> JsonObject:

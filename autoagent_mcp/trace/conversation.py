@@ -120,13 +120,23 @@ class _Call:
 
 
 class Conversations:
-    """All conversations of a trial; the first is the main one."""
+    """All conversations of a trial's step; the first is the main one.
 
-    def __init__(self, instruction: str) -> None:
+    Args:
+        instruction: What the step asks for.
+        step: Its name, which stands before the names of sub-agents; "" where the task has only one.
+    """
+
+    def __init__(self, instruction: str, step: str = "") -> None:
+        self._sub_agent = f"{step}-subagent" if step else "subagent"
         self.all: list[Conversation] = []
         self._instruction = instruction.strip()
         self._calls: dict[int, _Call] = {}
         self._answers: dict[str, tuple[Conversation, list[Item]]] = {}
+
+    def name_of(self, number: int) -> str:
+        """Return what a sub-agent, counted from 1, is called."""
+        return f"{self._sub_agent}-{number}"
 
     def ask(self, request: ModelRequest) -> None:
         """Take in a request."""
@@ -205,7 +215,7 @@ class Conversations:
         conversation = Conversation(system="", base=len(asked.items))
         if self.all:
             began = next(step for step in reversed(self.all[0].steps) if step.model_calls)
-            began.subagents.append(f"subagent-{len(self.all)}")
+            began.subagents.append(self.name_of(len(self.all)))
         self.all.append(conversation)
         return _Place(conversation, asked.items, 0)
 

@@ -36,11 +36,11 @@ async def test_a_folder_that_does_not_exist_is_the_commands_failure(sandbox: San
 async def test_variables_come_from_the_image_the_sandbox_and_the_command_in_that_order(
     backend: Backend, spec: SandboxSpec
 ) -> None:
-    image = spec.image.model_copy(update={"env": {"A": "image", "B": "image", "C": "image"}})
-    spec = spec.model_copy(update={"image": image, "env": {"B": "sandbox", "C": "sandbox"}})
+    spec = spec.model_copy(update={"env": {"LANG": "sandbox", "B": "sandbox", "C": "sandbox"}})
     async with backend.start(spec) as sandbox:
-        result = await sandbox.exec('echo "$A $B $C"', env={"C": "a command's, with = and\nmore"})
-    assert result.stdout == "image sandbox a command's, with = and\nmore\n"
+        result = await sandbox.exec('echo "$PATH $LANG $B $C"', env={"C": "a command's, with = and\nmore"})
+    assert result.stdout.split(" ", 1)[0].endswith("bin")
+    assert result.stdout.split(" ", 1)[1] == "sandbox sandbox a command's, with = and\nmore\n"
 
 
 async def test_the_servers_variables_are_not_seen(
@@ -85,11 +85,22 @@ async def test_commands_of_one_sandbox_run_side_by_side(sandbox: Sandbox) -> Non
             group.start_soon(meet, str(number), str((number + 1) % 8))
 
 
-async def test_root_may_be_named_and_nobody_else(sandbox: Sandbox) -> None:
+async def test_root_may_be_named(sandbox: Sandbox) -> None:
     for user in (None, "root", 0):
         assert (await sandbox.exec("id -u", user=user)).stdout == "0\n"
+
+
+async def test_a_user_whom_the_sandbox_does_not_have_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxRefused, match="'postgres'"):
         await sandbox.exec("true", user="postgres")
+
+
+@pytest.mark.only_on("docker", "a bubblewrap sandbox has one user")
+async def test_users_are_known_by_name_and_by_number(backend: Backend, spec: SandboxSpec) -> None:
+    async with backend.start(spec.model_copy(update={"user": "daemon"})) as sandbox:
+        assert (await sandbox.exec("id -un")).stdout == "daemon\n"
+        assert (await sandbox.exec("id -un", user="nobody")).stdout == "nobody\n"
+        assert (await sandbox.exec("id -u; sleep 1000", user=4321, timeout_sec=1)).stdout == "4321\n"
 
 
 async def test_a_command_with_a_nul_is_refused(sandbox: Sandbox) -> None:

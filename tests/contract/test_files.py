@@ -46,6 +46,7 @@ async def test_one_file_comes_out_under_its_name(sandbox: Sandbox) -> None:
 
 async def test_nothing_is_none(sandbox: Sandbox) -> None:
     assert await sandbox.get("/nothing/here") is None
+    assert await sandbox.get("/usr/bin/env/here") is None
 
 
 async def test_an_empty_folder_is_an_empty_archive(sandbox: Sandbox) -> None:
@@ -72,6 +73,7 @@ async def test_links_in_a_packed_folder_are_links_inside(sandbox: Sandbox, tmp_p
     assert (await sandbox.exec("readlink /data/link; cat /data/link")).stdout == "real\nhere"
 
 
+@pytest.mark.only_on("bubblewrap", "an engine limits no disk space on the usual overlay2, as under Harbor")
 async def test_a_full_disk_is_told_and_the_sandbox_goes_on(backend: Backend, spec: SandboxSpec) -> None:
     async with backend.start(spec.model_copy(update={"limits": Limits(storage_mb=16)})) as sandbox:
         with pytest.raises(SandboxError, match="No space left"):
@@ -84,6 +86,20 @@ async def test_an_archive_over_the_limit_is_refused_and_the_sandbox_goes_on(sand
     with pytest.raises(SandboxError, match="over 1000000 bytes"):
         await sandbox.get("/tmp/big", limit_bytes=1_000_000)  # noqa: S108
     assert (await sandbox.exec("echo alive")).stdout == "alive\n"
+
+
+async def test_a_file_of_two_names_comes_out_as_two_files(sandbox: Sandbox, tmp_path: Path) -> None:
+    await sandbox.exec("mkdir -p /twice/in; echo same > /twice/in/b; ln /twice/in/b /twice/a")
+    got = await sandbox.get("/twice")
+    assert got is not None
+    archive.unpack(got, tmp_path / "out", limit_bytes=1_000_000, limit_files=10)
+    assert (tmp_path / "out" / "a").read_text() == (tmp_path / "out" / "in" / "b").read_text() == "same\n"
+
+
+async def test_a_file_of_many_names_counts_as_many(sandbox: Sandbox) -> None:
+    await sandbox.exec("mkdir /many; head -c 1M /dev/zero > /many/0; for n in {1..9}; do ln /many/0 /many/$n; done")
+    with pytest.raises(SandboxError, match="over 5000000 bytes"):
+        await sandbox.get("/many", limit_bytes=5_000_000)
 
 
 @pytest.mark.parametrize("trick", ["ln -s /etc/passwd /trap/x", "ln -s / /trap/x", "ln -s .. /trap/x"])

@@ -15,6 +15,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 from support.clients import Call, ToolFailed, caller, over_stdio
+from support.engines import left
 from support.workspaces import ANSWER_TASK, NO_MODEL, harness, make_workspace
 
 from autoagent_mcp.workspace import Workspace
@@ -22,7 +23,7 @@ from autoagent_mcp.workspace import Workspace
 SETTINGS = NO_MODEL.format(url="http://127.0.0.1:9/v1")
 
 
-def two_task_workspace(folder: Path, marker: str) -> Workspace:
+def two_task_workspace(folder: Path, marker: str, settings: str = SETTINGS) -> Workspace:
     """`quick` ends at once; `slow` runs a command that carries the marker and does not end."""
     agent = harness(
         "async def run_task(environment, instruction):\n"
@@ -32,7 +33,7 @@ def two_task_workspace(folder: Path, marker: str) -> Workspace:
     )
     task = {**ANSWER_TASK, "task.toml": 'schema_version = "1.4"\n[agent]\ntimeout_sec = 300\n'}
     slow = {**task, "instruction.md": "Be slow.\n"}
-    return make_workspace(folder, agent=agent, tasks={"quick": task, "slow": slow}, settings=SETTINGS)
+    return make_workspace(folder, agent=agent, tasks={"quick": task, "slow": slow}, settings=settings)
 
 
 def processes_with(marker: str) -> list[int]:
@@ -106,6 +107,29 @@ async def test_a_killed_server_leaves_no_process_and_the_next_one_runs_only_what
         await call("cancel_run", run=run)
     assert workspace.trial(run, "quick__1").trial.read_bytes() == finished
     assert list(workspace.run(run).glob("slow__1*.failed"))
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_an_engine_has_nothing_of_a_killed_server_once_the_next_one_answers(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    marker = f"slow-{uuid.uuid4().hex}"
+    workspace = two_task_workspace(tmp_path, marker, f'{SETTINGS}[run]\nbackend = "docker"\n')
+    async with over_stdio(workspace) as call:
+        run = await start_and_wait_for_the_slow_trial(call, workspace, marker)
+        assert left(workspace.id)
+        server = int(workspace.lock.read_text(encoding="utf-8"))
+        os.kill(server, number)
+        await until(lambda: has_ended(server))
+    if number is signal.SIGTERM:
+        assert left(workspace.id) == []
+    async with over_stdio(workspace) as call:
+        seen = await call("read_run", run=run)
+        assert [one["trial"] for one in seen["trials"] if one["passed"]] == ["quick__1"]
+        assert left(workspace.id) == []
+    assert not processes_with(marker)
 
 
 async def test_a_full_disk_is_named_and_with_room_again_the_work_goes_on(tmp_path: Path) -> None:

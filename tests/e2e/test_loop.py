@@ -10,7 +10,7 @@ from support.clients import Call, Era, in_memory, over_stdio
 from support.edits import apply_edit
 from support.stub_upstream import running
 from support.wire import Answer
-from support.workspaces import ROOT, copy_shipped, git, write_tree
+from support.workspaces import ROOT, copy_shipped, git, on_bubblewrap, write_tree
 
 from autoagent_mcp.workspace import Workspace
 
@@ -78,7 +78,7 @@ async def test_with_empty_replies_the_improved_harness_scores_no_higher_than_the
     workspace = copy_shipped(tmp_path, names)
     async with running() as model:
         model.answer = lambda _: Answer(text="")
-        (tmp_path / "autoagent.toml").write_text(STUB.format(url=model.url), encoding="utf-8")
+        (tmp_path / "autoagent.toml").write_text(on_bubblewrap(STUB.format(url=model.url)), encoding="utf-8")
         async with in_memory(workspace) as call:
             baseline = await measure(call, "the baseline")
             apply_edit(workspace, "helps")

@@ -65,7 +65,7 @@ def said(workspace: Workspace, run: dict[str, Any], trial: str = "answer__1") ->
 async def test_the_task_agent_finds_no_test_solution_or_history_and_its_search_is_on_record(tmp_path: Path) -> None:
     """Attack 6."""
     search = f"""
-        find / \\( -path /proc -o -path /usr -o -path /opt/python \\) -prune -o \\
+        find / \\( -path /proc -o -path /sys -o -path /usr -o -path /opt/python \\) -prune -o \\
           \\( -name task.toml -o -name test.sh -o -name solve.sh -o -name .git -o -name tasks \\) -print
         ls -A /tests /solution
         cat {tmp_path}/tasks/answer/tests/test.sh /tests/test.sh /solution/solve.sh {tmp_path}/tasks/answer/task.toml

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
-from support.harnesses import KeptSandboxes, Trials, agent, processes, trials
+from support.harnesses import KeptSandboxes, Trials, agent, kill_sandboxes, processes, trials
 
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.harness.process import HarnessEnd
-from autoagent_mcp.sandbox.base import Sandbox, SandboxSpec
+from autoagent_mcp.sandbox.base import Backend
 
 WAITS = """
     import asyncio
@@ -36,9 +33,11 @@ async def printed(harness: Trials, trial: str) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_a_host_that_is_killed_fails_its_trials_and_the_next_one_gets_a_new_sandbox(tmp_path: Path) -> None:
-    backend = KeptSandboxes(tmp_path / "cache")
-    async with trials(agent(WAITS), tmp_path, backend) as harness:
+async def test_a_host_that_is_killed_fails_its_trials_and_the_next_one_gets_a_new_sandbox(
+    tmp_path: Path, backend: Backend
+) -> None:
+    kept = KeptSandboxes(backend)
+    async with trials(agent(WAITS), tmp_path, kept) as harness:
         ends: list[HarnessEnd] = []
 
         async def run(instruction: str) -> None:
@@ -49,27 +48,16 @@ async def test_a_host_that_is_killed_fails_its_trials_and_the_next_one_gets_a_ne
             group.start_soon(run, "wait")
             await anyio.to_thread.run_sync(harness.gateway.wait_for, "hold")
             await printed(harness, "wait")
-            await backend.live[0].kill_all()
+            await kept.live[0].exec("kill -KILL -1")
         assert [end.how for end in ends] == ["crashed", "crashed"]
         assert await harness.run() == HarnessEnd(how="returned", detail="done")
 
 
-def kill_sandboxes() -> None:
-    """Kill every bubblewrap that this process started."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            status = (folder / "status").read_text()
-        except OSError:
-            continue
-        if f"PPid:\t{os.getpid()}\n" in status and status.startswith("Name:\tbwrap\n"):
-            os.kill(int(folder.name), signal.SIGKILL)
-
-
 @pytest.mark.parametrize(("instruction", "how"), [("wait", "lost"), ("call", "crashed")])
 async def test_a_lost_sandbox_is_the_harnesss_failure_once_it_has_begun_to_work(
-    instruction: str, how: str, tmp_path: Path
+    instruction: str, how: str, tmp_path: Path, backend: Backend
 ) -> None:
-    async with trials(agent(WAITS), tmp_path) as harness:
+    async with trials(agent(WAITS), tmp_path, backend) as harness:
         ends: list[HarnessEnd] = []
 
         async def run() -> None:
@@ -81,60 +69,44 @@ async def test_a_lost_sandbox_is_the_harnesss_failure_once_it_has_begun_to_work(
                 await printed(harness, "trial")
             else:
                 await anyio.to_thread.run_sync(harness.gateway.wait_for, "hold")
-            kill_sandboxes()
+            kill_sandboxes(backend.name)
         assert [end.how for end in ends] == [how]
         assert (await harness.run()).how == "returned"
 
 
-async def test_a_sandbox_that_cannot_be_started_again_loses_the_trial(tmp_path: Path) -> None:
-    backend = KeptSandboxes(tmp_path / "cache")
-    async with trials(agent(WAITS), tmp_path, backend) as harness:
-        await backend.live[0].kill_all()
+async def test_a_sandbox_that_cannot_be_started_again_loses_the_trial(tmp_path: Path, backend: Backend) -> None:
+    kept = KeptSandboxes(backend)
+    async with trials(agent(WAITS), tmp_path, kept) as harness:
+        await kept.live[0].exec("kill -KILL -1")
         with anyio.fail_after(10):
-            await backend.gone.wait()
-        backend.is_refusing = True
+            await kept.gone.wait()
+        kept.is_refusing = True
         assert await harness.run() == HarnessEnd(how="lost", detail="No more sandboxes. Stop the test.")
 
 
-async def test_a_sandbox_that_cannot_be_started_at_all_is_told(tmp_path: Path) -> None:
-    backend = KeptSandboxes(tmp_path / "cache")
-    backend.is_refusing = True
+async def test_a_sandbox_that_cannot_be_started_at_all_is_told(tmp_path: Path, backend: Backend) -> None:
+    kept = KeptSandboxes(backend)
+    kept.is_refusing = True
     with pytest.raises(SandboxError, match="No more sandboxes"):
-        async with trials(agent(WAITS), tmp_path, backend):
+        async with trials(agent(WAITS), tmp_path, kept):
             pass
 
 
-class WithoutNamespaces(KeptSandboxes):
-    """Starts sandboxes in which no further namespaces can be made, as some kernels are set up."""
-
-    @asynccontextmanager
-    async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
-        """Start one for a task, where they are forbidden."""
-        async with super().start(spec.model_copy(update={"role": "task"})) as sandbox:
-            yield sandbox
-
-
-async def test_a_kernel_that_refuses_further_namespaces_is_named_as_the_cause(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match=r"namespaces of its own .*unshare: .*user.max_user_namespaces"):
-        async with trials(agent(WAITS), tmp_path, WithoutNamespaces(tmp_path / "cache")):
-            pass
-
-
-async def test_what_goes_wrong_in_the_run_is_not_wrapped(tmp_path: Path) -> None:
+async def test_what_goes_wrong_in_the_run_is_not_wrapped(tmp_path: Path, backend: Backend) -> None:
     with pytest.raises(OSError, match="disk"):
-        async with trials(agent(WAITS), tmp_path):
+        async with trials(agent(WAITS), tmp_path, backend):
             raise OSError("disk")
 
 
-async def test_nothing_is_left_when_the_harness_is_left(tmp_path: Path) -> None:
+async def test_nothing_is_left_when_the_harness_is_left(tmp_path: Path, backend: Backend) -> None:
     marker = f"87654{os.getpid()}"
     files = agent(WAITS, top=f"import subprocess\nsubprocess.Popen(['sleep', '{marker}'])")
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert harness.harness.notices
     assert processes(marker) == []
 
 
-async def test_a_flood_into_the_gateway_stalls_only_itself(tmp_path: Path) -> None:
+async def test_a_flood_into_the_gateway_stalls_only_itself(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import asyncio, socket
         if instruction == "flood":
@@ -152,7 +124,7 @@ async def test_a_flood_into_the_gateway_stalls_only_itself(tmp_path: Path) -> No
         return str(len(await asyncio.gather(*(environment.exec("ls") for _ in range(50)))))
     """)
     ends: dict[str, HarnessEnd] = {}
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
 
         async def run(instruction: str) -> None:
             ends[instruction] = await harness.run(instruction, trial=instruction)
@@ -167,7 +139,7 @@ async def test_a_flood_into_the_gateway_stalls_only_itself(tmp_path: Path) -> No
         assert 256 * 1024 < int(ends["flood"].detail) < 40_000_000
 
 
-async def test_an_answer_that_nobody_reads_stalls_only_itself(tmp_path: Path) -> None:
+async def test_an_answer_that_nobody_reads_stalls_only_itself(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import socket, urllib.request
         with socket.create_connection(("127.0.0.1", 4000)) as unread:
@@ -175,11 +147,11 @@ async def test_an_answer_that_nobody_reads_stalls_only_itself(tmp_path: Path) ->
             with urllib.request.urlopen("http://127.0.0.1:4000/big") as answer:
                 return str(len(answer.read()))
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert await harness.run() == HarnessEnd(how="returned", detail="20000000")
 
 
-async def test_more_connections_than_are_carried_at_once_wait_for_their_turn(tmp_path: Path) -> None:
+async def test_more_connections_than_are_carried_at_once_wait_for_their_turn(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import http.client, socket, threading
         idle = [socket.create_connection(("127.0.0.1", 4000)) for _ in range(40)]
@@ -197,11 +169,11 @@ async def test_more_connections_than_are_carried_at_once_wait_for_their_turn(tmp
         thread.join(10)
         return repr((before, answers))
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert ast.literal_eval((await harness.run()).detail) == (0, [200])
 
 
-async def test_garbage_on_its_channel_ends_only_that_trial(tmp_path: Path) -> None:
+async def test_garbage_on_its_channel_ends_only_that_trial(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import os, socket, stat
         if instruction == "garbage":
@@ -214,12 +186,12 @@ async def test_garbage_on_its_channel_ends_only_that_trial(tmp_path: Path) -> No
             await environment.exec("hold")
         return "done"
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         end = await harness.run("garbage")
         assert end == HarnessEnd(how="crashed", detail="it wrote to the channel that tells its end")
         assert (await harness.run()).how == "returned"
 
 
-async def test_an_instruction_of_a_megabyte_arrives_whole(tmp_path: Path) -> None:
-    async with trials(agent("return str(len(instruction)) + instruction[-3:]"), tmp_path) as harness:
+async def test_an_instruction_of_a_megabyte_arrives_whole(tmp_path: Path, backend: Backend) -> None:
+    async with trials(agent("return str(len(instruction)) + instruction[-3:]"), tmp_path, backend) as harness:
         assert (await harness.run("ä" * 500_000 + "end")).detail == "500003end"

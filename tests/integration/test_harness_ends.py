@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from support.harnesses import agent, processes, trials
 
 from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.harness.process import HarnessEnd
+from autoagent_mcp.sandbox.base import Backend
 
 
-async def test_what_run_task_returns_is_told_and_what_it_prints_is_kept(tmp_path: Path) -> None:
+async def test_what_run_task_returns_is_told_and_what_it_prints_is_kept(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import sys
         result = await environment.exec("ls", cwd="/task", env={"A": "b"}, timeout_sec=5, user="root")
@@ -22,25 +24,41 @@ async def test_what_run_task_returns_is_told_and_what_it_prints_is_kept(tmp_path
         print("warned", file=sys.stderr)
         return f"{result.stdout}|{result.stderr}|{result.return_code}"
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert await harness.run("count") == HarnessEnd(how="returned", detail="did ls||0")
         asked = {"command": "ls", "cwd": "/task", "env": {"A": "b"}, "timeout_sec": 5, "user": "root"}
         assert harness.gateway.calls == [("/environment/exec", "Bearer token-of-trial", asked)]
         assert harness.log() == "printed count\nwarned\n"
 
 
-async def test_a_command_out_of_time_raises_as_under_harbor(tmp_path: Path) -> None:
+async def test_what_the_task_offers_is_shown_to_run_task(tmp_path: Path, backend: Backend) -> None:
+    files = agent("return repr((environment.skills_dir, [tuple(one) for one in environment.mcp_servers]))")
+    server: dict[str, object] = {
+        "name": "a",
+        "transport": "sse",
+        "url": "http://a",
+        "command": None,
+        "args": [],
+        "headers": {"b": "c"},
+    }
+    async with trials(files, tmp_path, backend) as harness:
+        end = await harness.run(offers={"skills_dir": "/skills", "mcp_servers": [server]})
+        assert ast.literal_eval(end.detail) == ("/skills", [tuple(server.values())])
+        assert (await harness.run(trial="without")).detail == "(None, [])"
+
+
+async def test_a_command_out_of_time_raises_as_under_harbor(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         try:
             await environment.exec("sleep", timeout_sec=7)
         except RuntimeError as error:
             return str(error)
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert (await harness.run()).detail == "Command timed out after 7 seconds"
 
 
-async def test_the_environment_tells_files_and_carries_them(tmp_path: Path) -> None:
+async def test_the_environment_tells_files_and_carries_them(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import pathlib, tarfile, io
         pathlib.Path("/tmp/a.txt").write_text("x")
@@ -51,7 +69,7 @@ async def test_the_environment_tells_files_and_carries_them(tmp_path: Path) -> N
         except FileNotFoundError as error:
             return str((await environment.is_file("/task/a b"), await environment.is_dir("/task")))
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert (await harness.run()).detail == "(True, True)"
         assert harness.gateway.said() == ["test -f '/task/a b'", "test -d /task"]
         assert [path for path, _, _ in harness.gateway.calls[:2]] == ["/environment/upload"] * 2
@@ -72,13 +90,15 @@ async def test_the_environment_tells_files_and_carries_them(tmp_path: Path) -> N
         ("x = bytearray(3 << 30)", "raised", "MemoryError"),
     ],
 )
-async def test_a_harness_that_breaks_is_told_apart(body: str, how: str, detail: str, tmp_path: Path) -> None:
-    async with trials(agent(body), tmp_path) as harness:
+async def test_a_harness_that_breaks_is_told_apart(
+    body: str, how: str, detail: str, tmp_path: Path, backend: Backend
+) -> None:
+    async with trials(agent(body), tmp_path, backend) as harness:
         assert await harness.run() == HarnessEnd.model_validate({"how": how, "detail": detail})
 
 
-async def test_the_traceback_is_in_the_log(tmp_path: Path) -> None:
-    async with trials(agent("raise ValueError('no idea')"), tmp_path) as harness:
+async def test_the_traceback_is_in_the_log(tmp_path: Path, backend: Backend) -> None:
+    async with trials(agent("raise ValueError('no idea')"), tmp_path, backend) as harness:
         await harness.run()
         assert 'agent.py", line 3, in run_task' in harness.log()
 
@@ -96,13 +116,13 @@ async def test_the_traceback_is_in_the_log(tmp_path: Path) -> None:
     ],
     ids=["never returns", "spins", "blocks", "ignores signals"],
 )
-async def test_a_harness_out_of_time_is_killed(body: str, tmp_path: Path) -> None:
-    async with trials(agent(body), tmp_path) as harness:
+async def test_a_harness_out_of_time_is_killed(body: str, tmp_path: Path, backend: Backend) -> None:
+    async with trials(agent(body), tmp_path, backend) as harness:
         end = await harness.run(timeout_sec=0.5)
         assert end == HarnessEnd(how="timeout", detail="run_task did not return within 0.5 s.")
 
 
-async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp_path: Path) -> None:
+async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import os
         if instruction == "bomb":
@@ -114,13 +134,13 @@ async def test_a_fork_bomb_ends_with_its_trial_and_leaves_room_for_a_sibling(tmp
                     pass
         return str((await environment.exec("ls")).return_code)
     """)
-    async with trials(files, tmp_path) as harness, anyio.create_task_group() as group:
+    async with trials(files, tmp_path, backend) as harness, anyio.create_task_group() as group:
         group.start_soon(lambda: harness.run("bomb", trial="bomb", timeout_sec=5))
         await anyio.to_thread.run_sync(harness.gateway.wait_for, "armed")
         assert await harness.run(trial="sibling") == HarnessEnd(how="returned", detail="0")
 
 
-async def test_a_trial_has_a_share_of_the_processes(tmp_path: Path) -> None:
+async def test_a_trial_has_a_share_of_the_processes(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import os, time
         for number in range(1000):
@@ -130,11 +150,11 @@ async def test_a_trial_has_a_share_of_the_processes(tmp_path: Path) -> None:
             except OSError:
                 return str(number)
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert 200 < int((await harness.run()).detail) < 256
 
 
-async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path) -> None:
+async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import os
         os.write(1, b"begin\\n")
@@ -143,7 +163,7 @@ async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path) -> N
             os.write(1, block)
         os.write(1, b"\\nend\\n")
     """)
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert (await harness.run(timeout_sec=60)).how == "returned"
         log = harness.log()
         assert log.startswith("begin\n")
@@ -152,7 +172,7 @@ async def test_a_gigabyte_of_output_costs_a_megabyte_of_log(tmp_path: Path) -> N
         assert len(log) < 1_001_000
 
 
-async def test_killing_its_parent_harms_no_sibling(tmp_path: Path) -> None:
+async def test_killing_its_parent_harms_no_sibling(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import os, signal
         if instruction == "kill":
@@ -166,7 +186,7 @@ async def test_killing_its_parent_harms_no_sibling(tmp_path: Path) -> None:
         return "done"
     """)
     ends: list[HarnessEnd] = []
-    async with trials(files, tmp_path) as harness, anyio.create_task_group() as group:
+    async with trials(files, tmp_path, backend) as harness, anyio.create_task_group() as group:
 
         async def sibling() -> None:
             ends.append(await harness.run(trial="sibling"))
@@ -178,9 +198,9 @@ async def test_killing_its_parent_harms_no_sibling(tmp_path: Path) -> None:
     assert ends == [HarnessEnd(how="returned", detail="done")]
 
 
-async def test_a_cancelled_trial_is_dead_when_the_cancellation_arrives(tmp_path: Path) -> None:
+async def test_a_cancelled_trial_is_dead_when_the_cancellation_arrives(tmp_path: Path, backend: Backend) -> None:
     files = agent("await environment.exec('hold')")
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(harness.run)
@@ -190,7 +210,7 @@ async def test_a_cancelled_trial_is_dead_when_the_cancellation_arrives(tmp_path:
         assert (await harness.run(trial="next")).how == "returned"
 
 
-async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: Path) -> None:
+async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: Path, backend: Backend) -> None:
     files = agent("""
         import asyncio
         results = await asyncio.gather(*(environment.exec(f"{instruction}-{n}") for n in range(4)))
@@ -198,7 +218,7 @@ async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: 
         return " ".join(result.stdout for result in results)
     """)
     ends: dict[int, HarnessEnd] = {}
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
 
         async def run(number: int) -> None:
             ends[number] = await harness.run(f"t{number}", trial=str(number), timeout_sec=50)
@@ -231,10 +251,10 @@ async def test_thirty_two_trials_at_once_end_each_with_its_own_answer(tmp_path: 
     ids=["syntax", "missing", "exit", "_exit", "loud", "segfault", "empty"],
 )
 async def test_an_agent_that_cannot_be_imported_is_refused_with_the_reason(
-    source: bytes, problem: str, tmp_path: Path
+    source: bytes, problem: str, tmp_path: Path, backend: Backend
 ) -> None:
     with pytest.raises(HarnessError, match="cannot be imported") as caught:
-        async with trials({"agent.py": source}, tmp_path):
+        async with trials({"agent.py": source}, tmp_path, backend):
             pass
     assert problem in caught.value.problem
 
@@ -248,29 +268,31 @@ async def test_an_agent_that_cannot_be_imported_is_refused_with_the_reason(
     ],
     ids=["sleeps", "spins", "forks"],
 )
-async def test_an_import_without_end_is_cut_off_and_leaves_nothing(source: str, tmp_path: Path) -> None:
+async def test_an_import_without_end_is_cut_off_and_leaves_nothing(
+    source: str, tmp_path: Path, backend: Backend
+) -> None:
     marker = f"76543{os.getpid()}"
     prelude = f"import subprocess\nsubprocess.Popen(['sleep', '{marker}'])\n"
     with pytest.raises(HarnessError, match="still being imported after 2 s"):
-        async with trials({"agent.py": (prelude + source).encode()}, tmp_path, import_timeout_sec=2):
+        async with trials({"agent.py": (prelude + source).encode()}, tmp_path, backend, import_timeout_sec=2):
             pass
     assert processes(marker) == []
 
 
-async def test_a_client_made_at_import_is_told_where_to_be_made(tmp_path: Path) -> None:
+async def test_a_client_made_at_import_is_told_where_to_be_made(tmp_path: Path, backend: Backend) -> None:
     source = b"import os\nkey = os.environ['OPENAI_API_KEY']"
     with pytest.raises(HarnessError, match="Make clients in run_task"):
-        async with trials({"agent.py": source}, tmp_path):
+        async with trials({"agent.py": source}, tmp_path, backend):
             pass
 
 
-async def test_a_missing_agent_is_refused_with_the_reason(tmp_path: Path) -> None:
+async def test_a_missing_agent_is_refused_with_the_reason(tmp_path: Path, backend: Backend) -> None:
     with pytest.raises(HarnessError, match="No module named 'agent'"):
-        async with trials({".agent/prompt.md": b"x"}, tmp_path):
+        async with trials({".agent/prompt.md": b"x"}, tmp_path, backend):
             pass
 
 
-async def test_what_the_harness_keeps_beside_it_is_there(tmp_path: Path) -> None:
+async def test_what_the_harness_keeps_beside_it_is_there(tmp_path: Path, backend: Backend) -> None:
     files = agent(
         "return helper.WORD + open('.agent/prompt.md').read()",
         top="""
@@ -278,5 +300,7 @@ async def test_what_the_harness_keeps_beside_it_is_there(tmp_path: Path) -> None
         import helper
     """,
     )
-    async with trials(files | {".agent/helper.py": b"WORD = 'a'", ".agent/prompt.md": b"b"}, tmp_path) as harness:
+    async with trials(
+        files | {".agent/helper.py": b"WORD = 'a'", ".agent/prompt.md": b"b"}, tmp_path, backend
+    ) as harness:
         assert (await harness.run()).detail == "ab"

@@ -14,10 +14,10 @@ from support.stub_upstream import KEY, running
 from autoagent_mcp.config import TrialSettings
 from autoagent_mcp.gateway import app
 from autoagent_mcp.harness import process
-from autoagent_mcp.harness.process import HarnessEnd
+from autoagent_mcp.harness.process import HarnessEnd, Order
 from autoagent_mcp.models.trial import TrialFiles
 from autoagent_mcp.sandbox.base import Image, Sandbox, SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 
 
 @asynccontextmanager
@@ -31,9 +31,8 @@ async def tried(body: str, folder: Path) -> AsyncGenerator[tuple[HarnessEnd, San
             process.start(backend, agent(body), name="harness", gateway_port=gateway.port) as harness,
             gateway.session(files, sandbox, TrialSettings()) as session,
         ):
-            end = await harness.try_task(
-                trial="trial", token=session.token, instruction="", timeout_sec=30, log=files.harness_log
-            )
+            order = Order(trial="trial", token=session.token, instruction="", timeout_sec=30, log=files.harness_log)
+            end = await harness.try_task(order, sandbox)
         yield end, sandbox
 
 

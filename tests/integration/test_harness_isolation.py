@@ -10,9 +10,10 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from support.harnesses import Trials, agent, processes, trials
+from support.harnesses import Trials, agent, image_env, processes, trials
 
 from autoagent_mcp.harness.process import HarnessEnd
+from autoagent_mcp.sandbox.base import Backend
 
 LOOK = """
     import os
@@ -24,34 +25,45 @@ LOOK = """
 """
 
 
-async def told(body: str, folder: Path, *, top: str = "") -> Any:  # noqa: ANN401 - what a literal may be
+async def told(body: str, folder: Path, backend: Backend, *, top: str = "") -> Any:  # noqa: ANN401 - what a literal may be
     """Return what run_task evaluates to."""
-    async with trials(agent(LOOK + body, top=top), folder) as harness:
+    async with trials(agent(LOOK + body, top=top), folder, backend) as harness:
         end = await harness.run()
     assert end.how == "returned", end
     return ast.literal_eval(end.detail)
 
 
-async def test_no_host_file_is_there_but_programs_and_libraries(tmp_path: Path) -> None:
+async def test_no_file_of_the_server_is_there(tmp_path: Path, backend: Backend) -> None:
     secret = tmp_path / "secret"
     secret.write_text("key")
     body = f"""
-    paths = ["/root", "/home", "/work", "/var", "/opt", "/etc/shadow", "/etc/ssh", "/sys", "/run", {str(secret)!r},
-        {str(Path(__file__).parents[2])!r}, {str(Path.home())!r}, "/task", "/tests", "/solution", "/logs"]
+    paths = ["/task", "/tests", "/solution", "/logs", "/var/run/docker.sock", {str(secret)!r},
+        {str(Path(__file__).parents[2])!r}, {str(Path.home() / ".cache")!r}]
+    return repr(([path for path in paths if os.path.exists(path)], os.listdir("/proc")))
+"""
+    assert await told(body, tmp_path, backend) == ([], [])
+
+
+@pytest.mark.only_on("bubblewrap", "a container's root is its image's")
+async def test_nothing_is_there_but_programs_and_libraries(tmp_path: Path, backend: Backend) -> None:
+    body = """
+    paths = ["/root", "/home", "/work", "/var", "/opt", "/etc/shadow", "/etc/ssh", "/sys", "/run"]
     found = [path for path in paths if os.path.exists(path)]
     files = [os.path.join(folder, name) for path in found for folder, _, names in os.walk(path) for name in names]
-    return repr(([name for name in files if not name.startswith(("/opt/python", "/opt/harness"))], os.listdir("/proc")))
+    return repr([name for name in files if not name.startswith(("/opt/python", "/opt/harness"))])
 """
-    assert await told(body, tmp_path) == ([], [])
+    assert await told(body, tmp_path, backend) == []
 
 
-async def test_no_key_is_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_key_is_in_its_environment(tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-server")
-    environ = await told("    return repr(dict(os.environ))", tmp_path)
+    environ = await told("    return repr(dict(os.environ))", tmp_path, backend)
     assert environ.pop("OPENAI_API_KEY") == environ.pop("ANTHROPIC_API_KEY") == "token-of-trial"
     assert environ.pop("OPENAI_BASE_URL") == "http://127.0.0.1:4000/openai/v1"
     assert environ.pop("ANTHROPIC_BASE_URL") == "http://127.0.0.1:4000/anthropic"
-    assert set(environ) <= {
+    assert "sk-of-the-server" not in environ.values()
+    of_the_image: set[str] = {"HOSTNAME", *image_env()} if backend.name == "docker" else set()
+    assert set(environ) - of_the_image <= {
         "HOME",
         "LANG",
         "LC_CTYPE",
@@ -63,7 +75,7 @@ async def test_no_key_is_in_its_environment(tmp_path: Path, monkeypatch: pytest.
     }
 
 
-async def test_nothing_can_be_reached_but_the_gateway(tmp_path: Path) -> None:
+async def test_nothing_can_be_reached_but_the_gateway(tmp_path: Path, backend: Backend) -> None:
     body = """
     import socket
     def connect(address, port):
@@ -74,7 +86,7 @@ async def test_nothing_can_be_reached_but_the_gateway(tmp_path: Path) -> None:
     answers = [look(connect, *place) for place in places]
     return repr((answers, look(connect, "127.0.0.1", 4000), [name for _, name in socket.if_nameindex()]))
 """
-    async with trials(agent(LOOK + body), tmp_path) as harness:
+    async with trials(agent(LOOK + body), tmp_path, backend) as harness:
         end = await harness.run(str(harness.gateway.port))
     refused, gateway, interfaces = ast.literal_eval(end.detail)
     assert refused == ["Network is unreachable"] * 2 + ["Connection refused"] * 2
@@ -82,7 +94,7 @@ async def test_nothing_can_be_reached_but_the_gateway(tmp_path: Path) -> None:
     assert interfaces == ["lo"]
 
 
-async def test_nothing_can_be_written_but_its_own_temporary_folders(tmp_path: Path) -> None:
+async def test_nothing_can_be_written_but_its_own_temporary_folders(tmp_path: Path, backend: Backend) -> None:
     body = """
     def write(path):
         with open(path, "w") as file:
@@ -93,11 +105,11 @@ async def test_nothing_can_be_written_but_its_own_temporary_folders(tmp_path: Pa
         "/dev/shm"]
     return repr({folder: look(write, folder + "/x") for folder in folders})
 """
-    answers = await told(body, tmp_path)
+    answers = await told(body, tmp_path, backend)
     assert {folder for folder, answer in answers.items() if answer == "written"} == {"/tmp", "/dev/shm"}  # noqa: S108
 
 
-async def test_what_covers_the_processes_cannot_be_taken_away(tmp_path: Path) -> None:
+async def test_what_covers_the_processes_cannot_be_taken_away(tmp_path: Path, backend: Backend) -> None:
     body = """
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
@@ -107,7 +119,7 @@ async def test_what_covers_the_processes_cannot_be_taken_away(tmp_path: Path) ->
     inside = libc.unshare(0x10020000)  # user and mount namespaces of its own making
     return repr((before, inside, take_away(b"/proc"), take_away(b"/tmp"), os.listdir("/proc")))
 """
-    before, inside, proc, tmp, seen = await told(body, tmp_path)
+    before, inside, proc, tmp, seen = await told(body, tmp_path, backend)
     assert before == "Operation not permitted"
     assert inside == -1
     assert "gone" not in {proc, tmp}
@@ -125,7 +137,7 @@ async def live_pair(harness: Trials, look: str) -> HarnessEnd:
     return ends[0]
 
 
-async def test_a_sibling_is_neither_seen_nor_read_nor_signalled(tmp_path: Path) -> None:
+async def test_a_sibling_is_neither_seen_nor_read_nor_signalled(tmp_path: Path, backend: Backend) -> None:
     body = (
         LOOK
         + """
@@ -153,12 +165,12 @@ async def test_a_sibling_is_neither_seen_nor_read_nor_signalled(tmp_path: Path) 
     ))
 """
     )
-    async with trials(agent(body), tmp_path) as harness:
+    async with trials(agent(body), tmp_path, backend) as harness:
         end = await live_pair(harness, "look")
     assert ast.literal_eval(end.detail) == ([], [], 1)
 
 
-async def test_two_siblings_cannot_meet_on_the_loopback_or_in_ipc(tmp_path: Path) -> None:
+async def test_two_siblings_cannot_meet_on_the_loopback_or_in_ipc(tmp_path: Path, backend: Backend) -> None:
     body = (
         LOOK
         + """
@@ -181,12 +193,12 @@ async def test_two_siblings_cannot_meet_on_the_loopback_or_in_ipc(tmp_path: Path
     ))
 """
     )
-    async with trials(agent(body), tmp_path) as harness:
+    async with trials(agent(body), tmp_path, backend) as harness:
         end = await live_pair(harness, "look")
     assert ast.literal_eval(end.detail) == ("Connection refused", "Connection refused", -1)
 
 
-async def test_a_daemon_is_gone_when_its_trial_ends(tmp_path: Path) -> None:
+async def test_a_daemon_is_gone_when_its_trial_ends(tmp_path: Path, backend: Backend) -> None:
     marker = f"98765{os.getpid()}"
     body = f"""
     import os, subprocess
@@ -199,7 +211,7 @@ async def test_a_daemon_is_gone_when_its_trial_ends(tmp_path: Path) -> None:
     await environment.exec("hold")
 """
 
-    async with trials(agent(body), tmp_path) as harness:
+    async with trials(agent(body), tmp_path, backend) as harness:
         async with anyio.create_task_group() as group:
             group.start_soon(harness.run)
             await anyio.to_thread.run_sync(harness.gateway.wait_for, "hold")
@@ -211,8 +223,8 @@ async def test_a_daemon_is_gone_when_its_trial_ends(tmp_path: Path) -> None:
 COUNT = "global seen\nseen += 1\nreturn str(seen)"
 
 
-async def test_nothing_carries_over_from_one_trial_to_the_next(tmp_path: Path) -> None:
-    async with trials(agent(COUNT, top="seen = 0"), tmp_path) as harness:
+async def test_nothing_carries_over_from_one_trial_to_the_next(tmp_path: Path, backend: Backend) -> None:
+    async with trials(agent(COUNT, top="seen = 0"), tmp_path, backend) as harness:
         assert harness.harness.notices == ()
         assert [(await harness.run(trial=name)).detail for name in ("one", "two")] == ["1", "1"]
 
@@ -238,17 +250,17 @@ async def test_nothing_carries_over_from_one_trial_to_the_next(tmp_path: Path) -
     ids=["thread", "shared mmap", "memfd", "pipe", "socketpair", "process", "fork", "shared file mapped to read"],
 )
 async def test_what_an_import_leaves_behind_makes_each_trial_import_by_itself(
-    top: str, notice: str, tmp_path: Path
+    top: str, notice: str, tmp_path: Path, backend: Backend
 ) -> None:
-    async with trials(agent(COUNT, top=f"{top}\nseen = 0"), tmp_path) as harness:
+    async with trials(agent(COUNT, top=f"{top}\nseen = 0"), tmp_path, backend) as harness:
         assert len(harness.harness.notices) == 1
         assert notice in harness.harness.notices[0]
         assert [(await harness.run(trial=name)).detail for name in ("one", "two")] == ["1", "1"]
 
 
-async def test_memory_shared_at_import_is_not_shared_by_trials(tmp_path: Path) -> None:
+async def test_memory_shared_at_import_is_not_shared_by_trials(tmp_path: Path, backend: Backend) -> None:
     files = agent("shared[0] += 1\nreturn str(shared[0])", top="import mmap\nshared = mmap.mmap(-1, 4096)")
-    async with trials(files, tmp_path) as harness:
+    async with trials(files, tmp_path, backend) as harness:
         assert [(await harness.run(trial=name)).detail for name in ("one", "two")] == ["1", "1"]
 
 
@@ -283,11 +295,13 @@ async def test_memory_shared_at_import_is_not_shared_by_trials(tmp_path: Path) -
         "proc",
     ],
 )
-async def test_an_agent_that_undermines_the_fork_gets_no_trial(top: str, complaint: str, tmp_path: Path) -> None:
+async def test_an_agent_that_undermines_the_fork_gets_no_trial(
+    top: str, complaint: str, tmp_path: Path, backend: Backend
+) -> None:
     prelude = (
         "from autoagent_mcp.harness.inside import child\nimport mmap, os, subprocess\nkept = []\nkeep = kept.append\n"
     )
-    async with trials(agent("return 'in'", top=prelude + top), tmp_path) as harness:
+    async with trials(agent("return 'in'", top=prelude + top), tmp_path, backend) as harness:
         end = await harness.run()
         assert end.how == "crashed"
         assert complaint in end.detail

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import anyio
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused
-from autoagent_mcp.sandbox.base import ARCHIVE_LIMIT_BYTES, ExecResult, Process
+from autoagent_mcp.sandbox.base import ARCHIVE_LIMIT_BYTES, ExecResult, Network, Process
 
 
 class FakeSandbox:
@@ -66,6 +66,13 @@ class FakeSandbox:
     async def kill_all(self) -> None:
         """Do nothing: nothing is left running."""
         self._check()
+
+    async def use_network(self, network: Network) -> None:
+        """Do nothing: there is no network."""
+
+    async def changes(self) -> tuple[str, ...]:
+        """Return the paths that were put."""
+        return tuple(sorted(self.files))
 
     def _check(self) -> None:
         if self.is_lost:

@@ -1,4 +1,4 @@
-"""A gateway before a stub provider, with one trial's session open."""
+"""A gateway before a stub provider, with a trial's or a verification's session open."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from support.fake_sandbox import FakeSandbox
 from support.stub_upstream import StubUpstream
 
-from autoagent_mcp.config import ModelSettings, TrialSettings
+from autoagent_mcp.config import JudgeSettings, ModelSettings, Spending, TrialSettings
 from autoagent_mcp.gateway.app import Gateway, serve
 from autoagent_mcp.gateway.backoff import Backoff
 from autoagent_mcp.gateway.session import Session
@@ -25,6 +25,8 @@ KEY_ENV = "STUB_KEY"
 OPENAI = ModelSettings(provider="openai", name="gpt-5-mini", api_key_env=KEY_ENV)
 ANTHROPIC = ModelSettings(provider="anthropic", name="claude-sonnet-4-6", api_key_env=KEY_ENV)
 LOCAL = ModelSettings(provider="local", name="small")
+JUDGE_KEY_ENV = "STUB_JUDGE_KEY"
+JUDGE_KEY = "sk-judge-fedcba9876543210"
 IMPATIENT = Backoff(tries=3, total_sec=20, first_sec=0.01, longest_sec=0.02, spread=0)
 
 _LINE: TypeAdapter[ModelRequest | ModelResponse] = TypeAdapter(ModelRequest | ModelResponse)
@@ -40,6 +42,8 @@ class Trial:
     sandbox: FakeSandbox
     http: httpx2.AsyncClient
     """Speaks with the trial's token."""
+    record: Path
+    """Where its model calls are written."""
 
     @property
     def openai_url(self) -> str:
@@ -79,7 +83,7 @@ class Trial:
         return [Exec.model_validate_json(line) for line in _read(self.files.execs)]
 
     def _lines(self) -> list[ModelRequest | ModelResponse]:
-        return [_LINE.validate_json(line) for line in _read(self.files.model_calls)]
+        return [_LINE.validate_json(line) for line in _read(self.record)]
 
 
 CHAT: dict[str, Any] = {"model": OPENAI.name, "messages": [{"role": "user", "content": "Hi"}]}
@@ -89,6 +93,13 @@ MESSAGES: dict[str, Any] = {
     "max_tokens": 1000,
     "messages": [{"role": "user", "content": "Hi"}],
 }
+
+
+def a_judge(stub: StubUpstream) -> JudgeSettings:
+    """Return a judge whose provider is the stub, with a key of its own; set it in the environment."""
+    return JudgeSettings(
+        provider="openai-compatible", name="fair", base_url=stub.url, api_key_env=JUDGE_KEY_ENV, effort="high"
+    )
 
 
 def _read(path: Path) -> list[str]:
@@ -115,7 +126,19 @@ async def trial_on(gateway: Gateway, folder: Path, limits: TrialSettings | None 
         gateway.session(files, sandbox, limits or TrialSettings()) as session,
         with_token(session.token, gateway.port) as http,
     ):
-        yield Trial(gateway, session, files, sandbox, http)
+        yield Trial(gateway, session, files, sandbox, http, files.model_calls)
+
+
+@asynccontextmanager
+async def judge_on(gateway: Gateway, folder: Path, limits: Spending | None = None) -> AsyncGenerator[Trial]:
+    """Open the judge's session of a trial."""
+    await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+    files = TrialFiles(folder=folder)
+    async with (
+        gateway.judge_session(files, limits or Spending()) as session,
+        with_token(session.token, gateway.port) as http,
+    ):
+        yield Trial(gateway, session, files, FakeSandbox(), http, files.judge_calls)
 
 
 @asynccontextmanager

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import textwrap
 import threading
+import uuid
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import anyio
+import docker
+import pytest
+from support.fake_sandbox import FakeSandbox
 
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.harness import process
-from autoagent_mcp.harness.process import HarnessEnd, HarnessProcess
-from autoagent_mcp.sandbox.base import Sandbox, SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.harness.process import HarnessEnd, HarnessProcess, Order
+from autoagent_mcp.sandbox.base import Backend, Image, Sandbox, SandboxSpec
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
+from autoagent_mcp.sandbox.docker import labels
+from autoagent_mcp.sandbox.docker.backend import open_backend
+
+HARNESS_BASE = "python:3.11-slim"
+_WORKSPACE_ID = uuid.uuid4().hex[:12]
+"""Other tests may run on the same engine."""
 
 
 class StubGateway(ThreadingHTTPServer):
@@ -128,18 +140,30 @@ def stub_gateway() -> Generator[StubGateway]:
 class Trials:
     """A harness under test."""
 
-    def __init__(self, harness: HarnessProcess, gateway: StubGateway, folder: Path) -> None:
-        self.harness, self.gateway, self._folder = harness, gateway, folder
+    def __init__(
+        self, harness: HarnessProcess, gateway: StubGateway, folder: Path, sandbox: Sandbox, user: str | None = None
+    ) -> None:
+        self.harness, self.gateway = harness, gateway
+        self._folder, self._sandbox, self._user = folder, sandbox, user
 
-    async def run(self, instruction: str = "", *, trial: str = "trial", timeout_sec: float = 20) -> HarnessEnd:
+    async def run(
+        self,
+        instruction: str = "",
+        *,
+        trial: str = "trial",
+        timeout_sec: float = 20,
+        offers: Mapping[str, object] | None = None,
+    ) -> HarnessEnd:
         """Try one task."""
-        return await self.harness.try_task(
+        order = Order(
             trial=trial,
             token=f"token-of-{trial}",
             instruction=instruction,
             timeout_sec=timeout_sec,
             log=self._folder / f"{trial}.log",
+            offers=offers or {},
         )
+        return await self.harness.try_task(order, self._sandbox, self._user)
 
     def log(self, trial: str = "trial") -> str:
         """Return what a trial's harness printed."""
@@ -153,21 +177,61 @@ def agent(body: str, *, top: str = "") -> dict[str, bytes]:
     return {"agent.py": (code + textwrap.indent(textwrap.dedent(body), "    ")).encode()}
 
 
-class KeptSandboxes(BubblewrapBackend):
-    """Keeps the sandboxes that are live, so that a test can break one."""
+@pytest.fixture
+async def backend(backend_name: str, tmp_path: Path) -> AsyncGenerator[Backend]:
+    """Open each backend in turn."""
+    if backend_name == "bubblewrap":
+        yield BubblewrapBackend(_WORKSPACE_ID, tmp_path / "cache")
+        return
+    async with open_backend(
+        _WORKSPACE_ID, cache=tmp_path / "cache", state=tmp_path / "state", harness_base=HARNESS_BASE
+    ) as opened:
+        yield opened
 
-    def __init__(self, cache: Path) -> None:
-        super().__init__("tests", cache)
+
+def image_env() -> set[str]:
+    """Return the names of the variables that the harness image's base sets."""
+    client: Any = docker.APIClient()
+    pairs: list[str] = client.inspect_image(HARNESS_BASE)["Config"]["Env"]
+    client.close()
+    return {pair.partition("=")[0] for pair in pairs}
+
+
+def kill_sandboxes(backend_name: str) -> None:
+    """Kill every sandbox that this process started, from outside."""
+    if backend_name == "docker":
+        client = docker.from_env()
+        for container in client.containers.list(filters={"label": f"{labels.WORKSPACE}={_WORKSPACE_ID}"}):
+            container.remove(force=True)
+        client.close()
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "status").read_text()
+        except OSError:
+            continue
+        if f"PPid:\t{os.getpid()}\n" in status and status.startswith("Name:\tbwrap\n"):
+            os.kill(int(folder.name), signal.SIGKILL)
+
+
+class KeptSandboxes:
+    """A backend that keeps the sandboxes that are live, so that a test can break one."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self.live: list[Sandbox] = []
         self.gone = anyio.Event()
         self.is_refusing = False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the backend has
+        return getattr(self._backend, name)
 
     @asynccontextmanager
     async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
         """Start one, or refuse."""
         if self.is_refusing:
             raise SandboxError("No more sandboxes.", "Stop the test.")
-        async with super().start(spec) as sandbox:
+        async with self._backend.start(spec) as sandbox:
             self.live.append(sandbox)
             try:
                 yield sandbox
@@ -176,17 +240,42 @@ class KeptSandboxes(BubblewrapBackend):
                 self.gone.set()
 
 
+class WithoutNamespaces(KeptSandboxes):
+    """Starts sandboxes in which no further namespaces can be made, as some kernels are set up."""
+
+    @asynccontextmanager
+    async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
+        """Start one for a task, where they are forbidden."""
+        async with super().start(spec.model_copy(update={"role": "task"})) as sandbox:
+            yield sandbox
+
+
 @asynccontextmanager
 async def trials(
-    files: Mapping[str, bytes], folder: Path, backend: BubblewrapBackend | None = None, import_timeout_sec: float = 60
+    files: Mapping[str, bytes], folder: Path, backend: Backend | KeptSandboxes, import_timeout_sec: float = 60
 ) -> AsyncGenerator[Trials]:
     """Start a harness in a real sandbox."""
-    backend = backend or BubblewrapBackend("tests", folder / "cache")
     with stub_gateway() as gateway:
         async with process.start(
-            backend, files, name="harness", gateway_port=gateway.port, import_timeout_sec=import_timeout_sec
+            cast("Backend", backend),
+            files,
+            name="harness",
+            gateway_port=gateway.port,
+            import_timeout_sec=import_timeout_sec,
         ) as harness:
-            yield Trials(harness, gateway, folder)
+            yield Trials(harness, gateway, folder, FakeSandbox())
+
+
+@asynccontextmanager
+async def trials_inside(
+    files: Mapping[str, bytes], folder: Path, backend: Backend, image: str, *, user: str | None = None
+) -> AsyncGenerator[tuple[Trials, Sandbox]]:
+    """Start a task's sandbox and let a harness work inside it."""
+    with stub_gateway() as gateway:
+        async with process.start(backend, files, name="harness", gateway_port=gateway.port, where="task") as harness:
+            spec = SandboxSpec(name="task", image=Image(id=image, base=image), workdir=PurePosixPath("/srv"))
+            async with backend.start(await harness.equipped(spec)) as sandbox:
+                yield Trials(harness, gateway, folder, sandbox, user), sandbox
 
 
 def processes(marker: str) -> list[int]:

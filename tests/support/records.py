@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -28,13 +29,16 @@ class Record:
         self.files = TrialFiles(folder=folder / "count__1")
         self.files.folder.mkdir()
         self._api: ApiName = api
+        self.step = ""
+        """The task's step that the next lines belong to."""
         self._calls = 0
         self._now = START
 
     def ask(self, **body: Any) -> int:  # noqa: ANN401 - JSON
         """Write a request."""
         self._calls += 1
-        self._line(self.files.model_calls, ModelRequest(call=self._calls, api=self._api, at=self._tick(), body=body))
+        line = ModelRequest(call=self._calls, api=self._api, step=self.step, at=self._tick(), body=body)
+        self._line(self.files.model_calls, line)
         return self._calls
 
     def answer(self, body: Body | None, call: int | None = None, **fields: Any) -> None:  # noqa: ANN401 - JSON
@@ -44,7 +48,7 @@ class Record:
 
     def run(self, command: str, **fields: Any) -> None:  # noqa: ANN401 - fields of Exec
         """Write a command that ended."""
-        known: Body = {"at": self._tick(), "return_code": 0, "duration_sec": 0.5, **fields}
+        known: Body = {"at": self._tick(), "step": self.step, "return_code": 0, "duration_sec": 0.5, **fields}
         self._line(self.files.execs, Exec(command=command, **known))
 
     def say(self, history: list[Body], text: str, *calls: Body, **body: Any) -> None:  # noqa: ANN401 - JSON
@@ -55,8 +59,12 @@ class Record:
         history.append(answer)
 
     def build(self, instruction: str = INSTRUCTION) -> Trajectory:
+        """Build the trace of a task without steps; see `build_steps`."""
+        return self.build_steps({"": instruction})
+
+    def build_steps(self, instructions: Mapping[str, str]) -> Trajectory:
         """Build the trace and hold it against ATIF's rules, in the bytes that a reader would get."""
-        built = trace.build(self.files, task="count", instruction=instruction, model="pinned")
+        built = trace.build(self.files, task="count", instructions=instructions, model="pinned")
         return Trajectory.model_validate_json(json.dumps(built, ensure_ascii=False, allow_nan=False).encode())
 
     def _tick(self) -> datetime:

@@ -28,6 +28,17 @@ base_url = "{url}"
 """
 
 
+OFFLINE = '[run]\nbackend = "bubblewrap"\n'
+"""Tests say which backend they mean: left open it would be Docker where an engine happens to answer."""
+
+
+def on_bubblewrap(settings: str) -> str:
+    """Add the backend to settings that leave it open."""
+    if "backend =" in settings:
+        return settings
+    return settings.replace("[run]\n", OFFLINE) if "[run]\n" in settings else f"{settings}\n{OFFLINE}"
+
+
 def git(folder: Path, *words: str) -> str:
     """Run git in a folder and return what it printed."""
     done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True, encoding="utf-8")
@@ -53,7 +64,7 @@ def make_workspace(
     folder: Path, *, agent: str, tasks: Mapping[str, Mapping[str, str]] | None = None, settings: str = ""
 ) -> Workspace:
     """Make a committed workspace; without tasks it has one, `answer`."""
-    files = {"agent.py": agent, "autoagent.toml": settings, ".gitignore": ".autoagent/\nresults.tsv\n"}
+    files = {"agent.py": agent, "autoagent.toml": on_bubblewrap(settings), ".gitignore": ".autoagent/\nresults.tsv\n"}
     write_tree(folder, files)
     for name, content in (tasks or {"answer": ANSWER_TASK}).items():
         write_tree(folder / "tasks" / name, content)
@@ -66,6 +77,8 @@ def copy_shipped(folder: Path, tasks: tuple[str, ...]) -> Workspace:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("agent.py", "autoagent.toml", "program.md", ".gitignore"):
         shutil.copy2(ROOT / name, folder / name)
+    settings = folder / "autoagent.toml"
+    settings.write_text(on_bubblewrap(settings.read_text(encoding="utf-8")), encoding="utf-8")
     if (ROOT / ".agent").is_dir():
         shutil.copytree(ROOT / ".agent", folder / ".agent")
     for name in tasks:

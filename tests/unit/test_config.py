@@ -19,13 +19,24 @@ def test_the_shipped_file_is_read() -> None:
     assert config.load(ROOT).model.provider == "local"
 
 
+def test_a_judge_is_a_model_with_a_budget_of_its_own(tmp_path: Path) -> None:
+    text = "[judge]\nprovider = 'openai'\nname = 'gpt-5-mini'\n[judge.budget]\nmax_turns = 3\n"
+    (tmp_path / "autoagent.toml").write_text(text, encoding="utf-8")
+    settings = config.load(tmp_path)
+    assert settings.judge is not None
+    assert (settings.judge.name, settings.judge.budget.max_turns) == ("gpt-5-mini", 3)
+    assert settings.judge.budget.max_tokens < settings.trial.max_tokens
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[model]\nprovidr = 'local'\n", "model.providr is no known key; the nearest is model.provider"),
-        ("[run]\nbackend = 'docker'\n", "run.backend"),
+        ("[run]\nbackend = 'podman'\n", "run.backend"),
         ("[model]\nprovider = 'openai-compatible'\n", "needs a base_url"),
         ("[trial]\nmax_turns = 0\n", "trial.max_turns"),
+        ("[judge]\nnmae = 'fair'\n", "judge.nmae is no known key; the nearest is judge.name"),
+        ("[judge.budget]\nmax_cost_usd = 0\n", "judge.budget.max_cost_usd"),
         ("[model\n", "not valid TOML"),
     ],
 )

@@ -139,7 +139,7 @@ def test_every_key_of_schema_1_4_is_read(tmp_path: Path) -> None:
     write(folder, {"steps/first/instruction.md": "One.", "steps/second/instruction.md": "Two."})
     found = task.load(folder)
     assert found.notices == ()
-    assert found.instruction == ""
+    assert found.instruction == "One.\n\nTwo."
     assert [step.name for step in found.config.steps] == ["first", "second"]
     assert found.config.agent.allowed_hosts == ("example.org", "*.example.org", "192.0.2.0/24", "2001:db8::1")
     assert found.config.environment.os == "linux"

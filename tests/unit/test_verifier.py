@@ -12,8 +12,9 @@ from autoagent_mcp import task as task_files
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import FailureCause, TrialFiles
 from autoagent_mcp.sandbox.base import Sandbox, SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
-from autoagent_mcp.verifier import Verification, read_reward, verify
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
+from autoagent_mcp.task import resolve_env
+from autoagent_mcp.verifier import Verification, read_rewards, verify
 
 HONEST = """#!/bin/bash
 echo checking
@@ -52,6 +53,11 @@ class Place:
         async with self._backend.start(SandboxSpec(name="answer__1", image=image)) as sandbox:
             yield sandbox
 
+    async def verify(self, task: Task, sandbox: Sandbox, trajectory: bytes | None = None) -> Verification:
+        """Run the task's tests."""
+        step = task.steps[0]
+        return await verify(task, step, sandbox, self.files, env=resolve_env(step.verifier.env), trajectory=trajectory)
+
     async def after(self, agent: str, script: str = HONEST, toml: str = "", **tests: str) -> Verification:
         """Let an agent run one command, then verify."""
         task = self.make(script, toml, **tests)
@@ -59,7 +65,7 @@ class Place:
             result = await sandbox.exec(agent)
             assert result.return_code == 0, result.stderr
             await sandbox.kill_all()
-            return await verify(task, sandbox, self.files, trajectory=b'{"steps": []}')
+            return await self.verify(task, sandbox, b'{"steps": []}')
 
     def left(self, name: str) -> str:
         """Return a file that the verifier left."""
@@ -71,6 +77,10 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
+def reward(found: Verification) -> float | None:
+    return found.rewards.get("reward")
+
+
 def cause(found: Verification) -> FailureCause | None:
     return found.failure.cause if found.failure else None
 
@@ -80,13 +90,13 @@ def cause(found: Verification) -> FailureCause | None:
 
 async def test_an_honest_trial_gets_its_reward_whatever_the_exit_status(place: Place) -> None:
     found = await place.after("echo 42 > answer.txt")
-    assert found == Verification(reward=1.0, rewards={"reward": 1.0})
+    assert found == Verification(rewards={"reward": 1.0})
     assert place.left("test-stdout.txt") == "checking\n"
     assert place.left("reward.txt") == "1\n"
 
 
 async def test_doing_nothing_gets_zero(place: Place) -> None:
-    assert (await place.after("true")).reward == 0.0
+    assert reward(await place.after("true")) == 0.0
 
 
 async def test_the_tests_find_their_data_their_env_and_the_trace(place: Place) -> None:
@@ -96,7 +106,7 @@ echo "$DATA $FROM_TOML $(cat /logs/agent/trajectory.json) $PWD $(stat -c %U:%a /
 echo 0.5 > /logs/verifier/reward.txt
 """
     found = await place.after("true", script, '[verifier]\nenv = {FROM_TOML = "set"}', **{"data.sh": "DATA=found"})
-    assert found.reward == 0.5
+    assert reward(found) == 0.5
     assert place.left("test-stdout.txt") == 'found set {"steps": []} /app root:755 root:755 \n'
 
 
@@ -104,15 +114,15 @@ async def test_without_a_trace_none_is_shown(place: Place) -> None:
     task = place.make("#!/bin/bash\n[ -e /logs/agent/trajectory.json ]; echo $? > /logs/verifier/reward.txt\n")
     async with place.sandbox(task) as sandbox:
         await sandbox.exec("mkdir -p /logs/agent; echo forged > /logs/agent/trajectory.json")
-        found = await verify(task, sandbox, place.files, trajectory=None)
-    assert found.reward == 1.0
+        found = await place.verify(task, sandbox)
+    assert reward(found) == 1.0
 
 
 @pytest.mark.parametrize(
     "script", ["echo 1 > /logs/verifier/reward.txt\n", "#!/bin/sh\necho 1 > /logs/verifier/reward.txt\n"]
 )
 async def test_a_script_runs_with_and_without_a_first_line_that_names_its_shell(place: Place, script: str) -> None:
-    assert (await place.after("true", script)).reward == 1.0
+    assert reward(await place.after("true", script)) == 1.0
 
 
 async def test_a_script_that_cannot_run_says_why(place: Place) -> None:
@@ -124,27 +134,27 @@ async def test_a_script_that_cannot_run_says_why(place: Place) -> None:
 async def test_tests_past_their_time_are_their_own_cause_and_count_nothing(place: Place) -> None:
     script = "#!/bin/bash\necho 1 > /logs/verifier/reward.txt\necho begun\nsleep 1000\n"
     found = await place.after("true", script, "[verifier]\ntimeout_sec = 0.5\n")
-    assert (found.reward, cause(found)) == (None, FailureCause.VERIFIER_TIMEOUT)
+    assert (reward(found), cause(found)) == (None, FailureCause.VERIFIER_TIMEOUT)
     assert place.left("test-stdout.txt") == "begun\n"
 
 
 async def test_a_second_verification_starts_afresh(place: Place) -> None:
-    assert (await place.after("echo 42 > answer.txt")).reward == 1.0
+    assert reward(await place.after("echo 42 > answer.txt")) == 1.0
     found = await place.after("true", "#!/bin/bash\ntrue\n")
     assert cause(found) is FailureCause.REWARD_MISSING
 
 
 async def test_autoagents_own_place_for_the_reward_is_read_where_there_is_no_other(place: Place) -> None:
     found = await place.after("true", "#!/bin/bash\necho 0.25 > /logs/reward.txt\n")
-    assert found.reward == 0.25
+    assert reward(found) == 0.25
     both = "#!/bin/bash\necho 0.25 > /logs/reward.txt\necho 0.75 > /logs/verifier/reward.txt\n"
-    assert (await place.after("true", both)).reward == 0.75
+    assert reward(await place.after("true", both)) == 0.75
 
 
 async def test_what_tests_start_and_leave_running_is_dead_before_the_reward_is_read(place: Place) -> None:
     task = place.make("#!/bin/bash\necho 0 > /logs/verifier/reward.txt\nsleep 1000 &\n")
     async with place.sandbox(task) as sandbox:
-        assert (await verify(task, sandbox, place.files, trajectory=None)).reward == 0.0
+        assert reward(await place.verify(task, sandbox)) == 0.0
         assert "sleep" not in (await sandbox.exec("cat /proc/[0-9]*/comm")).stdout.split()
 
 
@@ -170,7 +180,7 @@ CHEATS = {
 @pytest.mark.parametrize("agent", CHEATS.values(), ids=CHEATS)
 async def test_a_reward_that_the_agent_left_is_gone(place: Place, agent: str) -> None:
     found = await place.after(agent, SILENT)
-    assert (found.reward, cause(found)) == (None, FailureCause.REWARD_MISSING)
+    assert (reward(found), cause(found)) == (None, FailureCause.REWARD_MISSING)
     assert found.failure is not None
     assert "tests/test.sh ended with 0" in found.failure.detail
 
@@ -178,7 +188,7 @@ async def test_a_reward_that_the_agent_left_is_gone(place: Place, agent: str) ->
 async def test_tests_that_the_agent_planted_are_gone(place: Place) -> None:
     script = "#!/bin/bash\nls -A /tests; echo 1 > /logs/verifier/reward.txt\n"
     agent = "rm -rf /tests; mkdir -p /evil/tests; echo x > /evil/tests/conftest.py; ln -s /evil/tests /tests"
-    assert (await place.after(agent, script)).reward == 1.0
+    assert reward(await place.after(agent, script)) == 1.0
     assert place.left("test-stdout.txt") == "test.sh\n"
 
 
@@ -203,60 +213,59 @@ async def test_a_trace_that_the_agent_forged_is_replaced(place: Place, agent: st
 async def test_a_link_is_no_reward(place: Place, name: str) -> None:
     script = f"#!/bin/bash\necho 1 > /evil; ln -s /evil /logs/verifier/{name}; echo told\n"
     found = await place.after("true", script)
-    assert (found.reward, cause(found)) == (None, FailureCause.REWARD_MISSING)
+    assert (reward(found), cause(found)) == (None, FailureCause.REWARD_MISSING)
     assert place.left("test-stdout.txt") == "told\n"
 
 
 async def test_a_link_beside_the_reward_does_not_cost_it(place: Place) -> None:
     script = "#!/bin/bash\nln -s /etc/passwd /logs/verifier/latest; echo 1 > /logs/verifier/reward.txt\n"
-    assert (await place.after("true", script)).reward == 1.0
+    assert reward(await place.after("true", script)) == 1.0
     assert not (place.files.verifier / "latest").exists()
 
 
 async def test_logs_beyond_the_limit_do_not_cost_the_reward(place: Place) -> None:
     script = "#!/bin/bash\nhead -c 40000000 /dev/zero > /logs/verifier/core; echo 1 > /logs/verifier/reward.txt\n"
-    assert (await place.after("true", script)).reward == 1.0
+    assert reward(await place.after("true", script)) == 1.0
     assert not (place.files.verifier / "core").exists()
 
 
 async def test_a_working_folder_that_is_gone_gives_no_reward_and_no_lost_sandbox(place: Place) -> None:
     found = await place.after("cd /; rm -rf /app")
-    assert (found.reward, cause(found)) == (None, FailureCause.REWARD_MISSING)
+    assert (reward(found), cause(found)) == (None, FailureCause.REWARD_MISSING)
 
 
 async def test_a_full_disk_gives_no_reward_and_no_lost_sandbox(place: Place) -> None:
     agent = "head -c 20G /dev/zero > /tmp/fill 2> /dev/null || true"
     found = await place.after(agent, big="x" * 3_000_000)
-    assert (found.reward, cause(found)) == (None, FailureCause.REWARD_MISSING)
+    assert (reward(found), cause(found)) == (None, FailureCause.REWARD_MISSING)
 
 
 # Reading the reward
 
 
 @pytest.mark.parametrize(
-    ("text", "reward"), [(" -2.5 \n", -2.5), ("1", 1.0), ("1e3", 1000.0), ("7", 7.0), ("0.0", 0.0)]
+    ("text", "number"), [(" -2.5 \n", -2.5), ("1", 1.0), ("1e3", 1000.0), ("7", 7.0), ("0.0", 0.0)]
 )
-def test_a_number_in_reward_txt_is_kept_as_it_is(tmp_path: Path, text: str, reward: float) -> None:
+def test_a_number_in_reward_txt_is_kept_as_it_is(tmp_path: Path, text: str, number: float) -> None:
     (tmp_path / "reward.txt").write_text(text, encoding="utf-8")
-    assert read_reward(tmp_path) == Verification(reward=reward, rewards={"reward": reward})
+    assert read_rewards(tmp_path) == Verification(rewards={"reward": number})
 
 
 @pytest.mark.parametrize(
-    ("text", "reward", "rewards"),
+    ("text", "rewards"),
     [
-        ('{"reward": 0.5, "style": 1}', 0.5, {"reward": 0.5, "style": 1.0}),
-        ('{"reward": true}', 1.0, {"reward": 1.0}),
-        ('{"reward": false, "b": true}', 0.0, {"reward": 0.0, "b": 1.0}),
-        ('{"accuracy": 0.25}', 0.25, {"accuracy": 0.25}),
-        ('{"reward": -3}', -3.0, {"reward": -3.0}),
+        ('{"reward": 0.5, "style": 1}', {"reward": 0.5, "style": 1.0}),
+        ('{"reward": true}', {"reward": 1.0}),
+        ('{"reward": false, "b": true}', {"reward": 0.0, "b": 1.0}),
+        ('{"accuracy": 0.25}', {"accuracy": 0.25}),
+        ('{"reward": -3}', {"reward": -3.0}),
+        ('{"a": 1, "b": 2}', {"a": 1.0, "b": 2.0}),
     ],
 )
-def test_reward_json_comes_before_reward_txt(
-    tmp_path: Path, text: str, reward: float, rewards: dict[str, float]
-) -> None:
+def test_reward_json_comes_before_reward_txt(tmp_path: Path, text: str, rewards: dict[str, float]) -> None:
     (tmp_path / "reward.txt").write_text("0", encoding="utf-8")
     (tmp_path / "reward.json").write_text(text, encoding="utf-8")
-    assert read_reward(tmp_path) == Verification(reward=reward, rewards=rewards)
+    assert read_rewards(tmp_path) == Verification(rewards=rewards)
 
 
 @pytest.mark.parametrize(
@@ -284,14 +293,13 @@ def test_reward_json_comes_before_reward_txt(
         ("reward.json", b'{"reward": NaN}', FailureCause.REWARD_NOT_FINITE),
         ("reward.json", b'{"reward": 1e309}', FailureCause.REWARD_NOT_FINITE),
         ("reward.json", b'{"reward": 1' + b"0" * 400 + b"}", FailureCause.REWARD_NOT_FINITE),
-        ("reward.json", b'{"a": 1, "b": 2}', FailureCause.REWARD_MISSING),
         ("other.txt", b"1", FailureCause.REWARD_MISSING),
     ],
 )
 def test_each_unusable_reward_has_its_own_cause(tmp_path: Path, name: str, data: bytes, expected: FailureCause) -> None:
     (tmp_path / name).write_bytes(data)
-    found = read_reward(tmp_path)
-    assert (found.reward, cause(found)) == (None, expected)
+    found = read_rewards(tmp_path)
+    assert (reward(found), cause(found)) == (None, expected)
     assert found.failure is not None
     assert 0 < len(found.failure.detail) < 300
 
@@ -299,10 +307,10 @@ def test_each_unusable_reward_has_its_own_cause(tmp_path: Path, name: str, data:
 def test_a_link_on_disk_is_no_reward(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("1", encoding="utf-8")
     (tmp_path / "reward.txt").symlink_to("elsewhere")
-    assert cause(read_reward(tmp_path)) is FailureCause.REWARD_MISSING
+    assert cause(read_rewards(tmp_path)) is FailureCause.REWARD_MISSING
 
 
 def test_a_bad_reward_json_is_not_saved_by_a_good_reward_txt(tmp_path: Path) -> None:
     (tmp_path / "reward.json").write_text("{", encoding="utf-8")
     (tmp_path / "reward.txt").write_text("1", encoding="utf-8")
-    assert cause(read_reward(tmp_path)) is FailureCause.REWARD_UNPARSABLE
+    assert cause(read_rewards(tmp_path)) is FailureCause.REWARD_UNPARSABLE

@@ -1,33 +1,25 @@
-"""What runs agent.py: one process that imports it, and one child forked from that for each trial.
+"""The processes that run agent.py: one that imports it, and one child forked from that for each trial.
 
 Everything here shares its process with code that a model wrote. The host (`host.py`) therefore believes none of it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
-import importlib
 import json
 import os
 import re
 import resource
 import signal
 import socket
-import sys
 import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
-from autoagent_mcp.harness.inside import kernel
-from autoagent_mcp.harness.inside.environment import Environment
+from autoagent_mcp.harness.inside import kernel, work
 from autoagent_mcp.harness.inside.frames import PORT
 
-WORKSPACE = "/harness/workspace"
-"""Where agent.py and .agent/ lie."""
-_DETAIL_LIMIT = 2000
 _TMPFS_OPTIONS = "mode=1777,size=32m,nr_inodes=16k"
 _PROCESSES = 256
 _DATA_BYTES = 2 << 30
@@ -43,46 +35,20 @@ def warm(command: socket.socket, output: int, *, imports: bool) -> NoReturn:
         output: Where what is printed goes.
         imports: False where each child is to import it by itself.
     """
-    _keep_only(command.fileno(), output)
+    work.keep_only(command.fileno(), output)
     try:
         _enter(is_trial=False)
     except OSError as error:
         command.send(json.dumps({"refused": str(error)}).encode())
         os._exit(1)
-    _set_environ()
-    command.send(json.dumps(_import() if imports else {}).encode())
+    # The host is started without looking at PYTHONPATH (-I), so that no library can get into it.
+    work.prepare(PORT, os.environ.get("PYTHONPATH", "").split(":"))
+    os.environ.update(HOME="/tmp", USER="agent")
+    os.chdir(work.WORKSPACE)
+    command.send(json.dumps(work.try_import() if imports else {}).encode())
     gc.collect()
     gc.freeze()
     _serve(command)
-
-
-def _import() -> dict[str, str]:
-    try:
-        _load()
-    except BaseException:  # noqa: BLE001 - whatever agent.py does at import is told to the server
-        return {"error": traceback.format_exc()[-_DETAIL_LIMIT:]}
-    return {}
-
-
-def _load() -> ModuleType:
-    if WORKSPACE not in sys.path:
-        sys.path.insert(0, WORKSPACE)
-    os.chdir(WORKSPACE)
-    agent = importlib.import_module("agent")
-    _ = agent.run_task
-    return agent
-
-
-def _set_environ() -> None:
-    # The host is started without looking at PYTHONPATH (-I), so that no library can get into it.
-    sys.path.extend(filter(None, os.environ.get("PYTHONPATH", "").split(":")))
-    os.environ.update(
-        HOME="/tmp",
-        OPENAI_BASE_URL=f"http://127.0.0.1:{PORT}/openai/v1",
-        ANTHROPIC_BASE_URL=f"http://127.0.0.1:{PORT}/anthropic",
-        OPENAI_AGENTS_DISABLE_TRACING="1",
-        USER="agent",
-    )
 
 
 def _serve(command: socket.socket) -> NoReturn:
@@ -123,25 +89,20 @@ def _fork(channel: int, output: int) -> bytes:
 def _trial(channel: int, output: int) -> NoReturn:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _keep_only(channel, output)
+        work.keep_only(channel, output)
         host = socket.socket(fileno=channel)
         _enter(is_trial=True)
         host.send(b"R")
-        order = _receive(host)
+        order = work.receive(host)
         kernel.be_undumpable()
         pid = os.fork()
         if pid:
             _wait_for(pid, host)
-        _run(order, host)
+        work.run(order, host, PORT)
     except BaseException:  # noqa: BLE001 - nothing may fall through into the loop of the process that forked
         traceback.print_exc()
     finally:
         os._exit(1)
-
-
-def _receive(host: socket.socket) -> dict[str, str]:
-    with host.makefile("rb") as lines:
-        return json.loads(lines.readline())
 
 
 def _wait_for(agent: int, host: socket.socket) -> NoReturn:
@@ -152,43 +113,6 @@ def _wait_for(agent: int, host: socket.socket) -> NoReturn:
             code = os.waitstatus_to_exitcode(status)
             host.send(json.dumps({"exit": code}).encode() + b"\n")
             os._exit(0)
-
-
-def _run(order: dict[str, str], host: socket.socket) -> NoReturn:
-    token = order["token"]
-    os.environ.update(OPENAI_API_KEY=token, ANTHROPIC_API_KEY=token)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    try:
-        asyncio.run(_run_task(order, host))
-    except BaseException as error:  # noqa: BLE001 - whatever run_task raises is told to the server
-        traceback.print_exc()
-        _say(host, "raised", "".join(traceback.format_exception_only(type(error), error)).strip())
-    finally:
-        sys.stderr.flush()
-        os._exit(0)
-
-
-async def _run_task(order: dict[str, str], host: socket.socket) -> None:
-    agent = _load()
-    environment = Environment(f"http://127.0.0.1:{PORT}", order["token"])
-    answer = await agent.run_task(environment, order["instruction"])
-    _say(host, "returned", str(answer))
-
-
-def _say(host: socket.socket, how: str, detail: str) -> None:
-    sys.stdout.flush()
-    host.sendall(json.dumps({"how": how, "detail": detail[:_DETAIL_LIMIT]}).encode() + b"\n")
-
-
-def _keep_only(kept: int, output: int) -> None:
-    """Close every file but one, with stdout and stderr going to `output` and nothing at stdin."""
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.set_inheritable(kept, False)
-    os.closerange(3, kept)
-    os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _enter(*, is_trial: bool) -> None:

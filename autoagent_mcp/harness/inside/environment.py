@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 _T = TypeVar("_T")
@@ -28,13 +28,35 @@ class ExecResult(NamedTuple):
     return_code: int
 
 
+class McpServer(NamedTuple):
+    """An MCP server that the task offers, as Harbor tells it to its agents; it is reached from the task's sandbox."""
+
+    name: str
+    transport: str
+    """"sse", "streamable-http" or "stdio"."""
+    url: str | None
+    command: str | None
+    """With `args`, of a stdio server."""
+    args: list[str]
+    headers: dict[str, str]
+
+
 class Environment:
     """The task's sandbox, with the names, arguments and results of Harbor's environment.
 
     Every method may be called many times at once; none blocks the event loop.
+
+    Args:
+        url: Of the gateway.
+        token: The trial's.
+        offers: `skills_dir` and `mcp_servers`, as in task.toml.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, offers: Mapping[str, Any]) -> None:
+        self.skills_dir: str | None = offers.get("skills_dir")
+        """The folder in the sandbox with the skills that the task offers; None where it offers none."""
+        self.mcp_servers = tuple(McpServer(**server) for server in offers.get("mcp_servers", ()))
+        """The MCP servers that the task offers."""
         self._address = urlsplit(url).netloc
         self._headers = {"Authorization": f"Bearer {token}"}
         self._threads = ThreadPoolExecutor(_THREADS, "environment")

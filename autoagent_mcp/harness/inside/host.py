@@ -12,83 +12,36 @@ import contextlib
 import json
 import os
 import resource
-import selectors
 import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from autoagent_mcp.harness.inside import child, inspection, kernel
-from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, CREDIT, DATA, END, HEADER, KILL, READY, START
-from autoagent_mcp.harness.inside.streams import READ, WRITE, Connection, Log
+from autoagent_mcp.harness.inside.frames import HEADER, KILL, READY, START
+from autoagent_mcp.harness.inside.streams import READ, Log
 from autoagent_mcp.harness.inside.trial import WORDS_LIMIT_BYTES, Trial, own_files, sender
+from autoagent_mcp.harness.inside.wire import Wire, standard_streams
 
-_AHEAD_BYTES = 1_000_000
-"""How much may wait for the server before what children send is left in their own sockets."""
 _PRINTED_LIMIT_BYTES = 2000
 _CREDENTIALS_SPACE = socket.CMSG_SPACE(12)
 
 
-class Host:
-    """A loop over everything that may become ready; no threads, and nothing blocks."""
+class Host(Wire):
+    """Keeps the process that imported agent.py, and the trials."""
 
     def __init__(self, source: int, sink: int) -> None:
+        super().__init__(source, sink)
         self.own_net = os.open("/proc/self/ns/net", os.O_RDONLY)
-        self._source, self._sink = source, sink
-        self._control, self._bulk = selectors.EpollSelector(), selectors.EpollSelector()
-        self._incoming, self._out = bytearray(), bytearray()
-        self._is_bulk_on = self._is_sink_watched = False
         self._trials: dict[int, Trial] = {}
         self._queue: deque[Trial] = deque()
         self._launching: Trial | None = None
         self._notice = ""
-        for fd in (source, sink):
-            os.set_blocking(fd, False)
-        self._control.register(source, READ, self._on_server)
-
-    def run(self) -> NoReturn:
-        """Serve until the server closes its end."""
         self._start_warm(imports=True)
-        while True:
-            self._flush()
-            for key, mask in self._control.select():
-                key.data(mask)
 
-    # --- what trials and connections call ---
-
-    def send(self, kind: int, trial: int, stream: int, payload: bytes) -> None:
-        """Queue a frame for the server."""
-        self._out += HEADER.pack(kind, trial, stream, len(payload))
-        self._out += payload
-
-    def watch(self, fd: int, before: int, now: int, callback: Callable[[int], None]) -> None:
-        """Change what a file is watched for; one with nothing to wait for must go, or epoll reports its hang-up."""
-        if not now:
-            self._bulk.unregister(fd)
-        elif before:
-            self._bulk.modify(fd, now, callback)
-        else:
-            self._bulk.register(fd, now, callback)
-
-    def unwatch(self, fd: int) -> None:
-        """Watch a file no more, if it is watched."""
-        if fd in self._bulk.get_map():
-            self._bulk.unregister(fd)
-
-    def watch_end(self, pidfd: int, callback: Callable[[int], None]) -> None:
-        """Call back when a process has ended, however far the server is behind."""
-        self._control.register(pidfd, READ, callback)
-
-    def unwatch_end(self, pidfd: int) -> None:
-        """Do so no more."""
-        self._control.unregister(pidfd)
-
-    def on_closed(self, connection: Connection) -> None:
-        """Forget a connection."""
-        self._trials[connection.trial].on_closed(connection.stream)
+    # --- what trials call ---
 
     def on_ended(self, trial: Trial) -> None:
         """Forget a trial."""
@@ -97,42 +50,8 @@ class Host:
 
     # --- the server ---
 
-    def _flush(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._out:
-                del self._out[: os.write(self._sink, self._out[: 8 * CHUNK_BYTES])]
-        if bool(self._out) != self._is_sink_watched:
-            self._is_sink_watched = not self._is_sink_watched
-            if self._is_sink_watched:
-                self._control.register(self._sink, WRITE, _ignore)
-            else:
-                self._control.unregister(self._sink)
-        if (len(self._out) < _AHEAD_BYTES) != self._is_bulk_on:
-            self._is_bulk_on = not self._is_bulk_on
-            if self._is_bulk_on:
-                self._control.register(self._bulk.fileno(), READ, self._on_bulk)
-            else:
-                self._control.unregister(self._bulk.fileno())
-
-    def _on_bulk(self, _: int) -> None:
-        for key, mask in self._bulk.select(0):
-            if self._bulk.get_map().get(key.fd) == key:  # an earlier one of this round may have closed it
-                key.data(mask)
-
-    def _on_server(self, _: int) -> None:
-        data = os.read(self._source, 8 * CHUNK_BYTES)
-        if not data:
-            os._exit(0)
-        self._incoming += data
-        while len(self._incoming) >= HEADER.size:
-            kind, trial, stream, size = HEADER.unpack_from(self._incoming)
-            if len(self._incoming) < HEADER.size + size:
-                return
-            payload = bytes(self._incoming[HEADER.size : HEADER.size + size])
-            del self._incoming[: HEADER.size + size]
-            self._obey(kind, trial, stream, payload)
-
-    def _obey(self, kind: int, number: int, stream: int, payload: bytes) -> None:
+    def obey(self, kind: int, number: int, stream: int, payload: bytes) -> None:
+        """See `Wire.obey`."""
         if kind == START:
             self._trials[number] = Trial(number, payload, self)
             self._queue.append(self._trials[number])
@@ -141,15 +60,8 @@ class Host:
             return
         elif kind == KILL:
             trial.kill("crashed", "it was killed")
-        elif connection := trial.connections.get(stream):
-            if kind == DATA:
-                connection.write(payload)
-            elif kind == CREDIT:
-                connection.allow(int.from_bytes(payload, "big"))
-            elif kind == END:
-                connection.end()
-            else:
-                connection.close()
+        elif trial.door is not None:
+            trial.door.obey(kind, stream, payload)
 
     # --- the process that imports agent.py, and forks ---
 
@@ -166,7 +78,7 @@ class Host:
         os.waitpid(starter, 0)
         self._warm_log = Log(output)
         self._warm_pid = -1
-        self._control.register(self._command, READ, self._on_warm)
+        self.watch_always(self._command.fileno(), self._on_warm)
         self.watch(output, 0, READ, self._on_warm_log)
 
     def _on_warm_log(self, _: int) -> None:
@@ -185,7 +97,7 @@ class Host:
 
     def _on_imported(self, message: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
         if not message:
-            self._control.unregister(self._command)
+            self.unwatch_always(self._command.fileno())
             self._tell({"error": f"{self._printed()}\nIt ended the process that imported it."})
         elif words := json.loads(message):
             self._tell(words)
@@ -197,7 +109,7 @@ class Host:
         if left := inspection.leftovers(self._warm_pid, self._warm_files):
             # What all forks share, all trials would share.
             self._notice = f"Importing agent.py leaves {' and '.join(left)} behind, so each trial imports it by itself."
-            self._control.unregister(self._command)
+            self.unwatch_always(self._command.fileno())
             self._command.close()
             self.unwatch(self._warm_log.fd)
             os.close(self._warm_log.fd)
@@ -247,15 +159,9 @@ class Host:
             raise inspection.Distrust(f"agent.py keeps a file open outside of any trial ({files[0]})")
 
 
-def _ignore(_: int) -> None:
-    pass
-
-
 def main() -> NoReturn:
     """Speak over stdin and stdout, which nothing else here may reach."""
-    source, sink = os.dup(0), os.dup(1)
-    os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-    os.dup2(2, 1)
+    source, sink = standard_streams()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:

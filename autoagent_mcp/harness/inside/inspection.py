@@ -6,6 +6,7 @@ What a process may share with another one: threads of its own that outlive a for
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 SPACES = ("user", "pid", "mnt", "net", "ipc")
@@ -52,6 +53,27 @@ def examine(pid: int, own_files: set[str], taken_spaces: set[str], shared_device
     if found := [f"{complaint} ({detail})" for complaint, detail in complaints.items() if detail]:
         raise Distrust(f"its process {' and '.join(found)}")
     return spaces_now
+
+
+def hold_spaces(pid: int) -> dict[str, int]:
+    """Open the namespaces that a process is in; as long as they are open the kernel gives their numbers to no other.
+
+    Without that a child may be found in the namespaces of one that has just died and is not buried yet.
+    """
+    held: dict[str, int] = {}
+    try:
+        for name in SPACES:
+            held[name] = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY)
+    except OSError:
+        release_spaces(held)
+        raise
+    return held
+
+
+def release_spaces(held: dict[str, int]) -> None:
+    """Close them."""
+    while held:
+        os.close(held.popitem()[1])
 
 
 def spaces(pid: int) -> set[str]:

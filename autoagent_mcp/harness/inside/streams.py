@@ -1,4 +1,4 @@
-"""What the host reads from a child: what it prints, and what it sends over TCP."""
+"""What is read from others inside: what they print, and what they send over TCP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, CREDIT, DATA, END, LOG_HALF_BYTES, RESET, WINDOW_BYTES
+from autoagent_mcp.harness.inside.frames import (
+    CHUNK_BYTES,
+    CREDIT,
+    DATA,
+    END,
+    LOG_HALF_BYTES,
+    OPEN,
+    RESET,
+    STREAMS_PER_TRIAL,
+    WINDOW_BYTES,
+)
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -52,7 +62,7 @@ class Log:
 
 
 class Carrier(Protocol):
-    """What a connection needs of the host."""
+    """What a connection needs: the line to the server, and a loop."""
 
     def send(self, kind: int, trial: int, stream: int, payload: bytes) -> None:
         """Queue a frame for the server."""
@@ -66,47 +76,82 @@ class Carrier(Protocol):
         """Watch a file no more, if it is watched."""
         ...
 
-    def on_closed(self, connection: Connection) -> None:
-        """Forget a connection."""
-        ...
+
+class Door:
+    """A listening socket: what connects there is carried to the server, and waits while too many are."""
+
+    def __init__(self, carrier: Carrier, trial: int, listener: socket.socket) -> None:
+        self._carrier, self._trial, self._listener = carrier, trial, listener
+        self._connections: dict[int, Connection] = {}
+        self._opened = 0
+        carrier.watch(listener.fileno(), 0, READ, self._on_listener)
+
+    def obey(self, kind: int, stream: int, payload: bytes) -> None:
+        """Take a frame for one of its streams; the server may not know yet that it is closed."""
+        if connection := self._connections.get(stream):
+            connection.obey(kind, payload)
+
+    def close(self) -> None:
+        """Close all connections and listen no more."""
+        for connection in list(self._connections.values()):
+            connection.close()
+        self._carrier.unwatch(self._listener.fileno())
+        self._listener.close()
+
+    def _on_listener(self, _: int) -> None:
+        try:
+            sock, _address = self._listener.accept()
+        except OSError:
+            return
+        self._opened += 1
+        self._carrier.send(OPEN, self._trial, self._opened, b"")
+        self._connections[self._opened] = Connection(self, self._carrier, self._trial, self._opened, sock)
+        if len(self._connections) == STREAMS_PER_TRIAL:
+            self._carrier.unwatch(self._listener.fileno())
+
+    def on_closed(self, stream: int) -> None:
+        """Forget a connection, and let in one that waits."""
+        was_full = len(self._connections) == STREAMS_PER_TRIAL
+        del self._connections[stream]
+        if was_full:
+            self._carrier.watch(self._listener.fileno(), 0, READ, self._on_listener)
 
 
 class Connection:
-    """One TCP connection of a child, carried to the server as a stream."""
+    """One TCP connection, carried to the server as a stream."""
 
-    def __init__(self, host: Carrier, trial: int, stream: int, sock: socket.socket) -> None:
+    def __init__(self, door: Door, carrier: Carrier, trial: int, stream: int, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.trial, self.stream = trial, stream
-        self._host, self._sock = host, sock
+        self._door, self._carrier, self._sock = door, carrier, sock
+        self._trial, self._stream = trial, stream
         self._credit = WINDOW_BYTES
         self._out = bytearray()
-        self._child_ended = self._server_ended = self._is_shut = self._is_closed = False
+        self._client_ended = self._server_ended = self._is_shut = self._is_closed = False
         self._interest = 0
         self._watch()
 
-    def write(self, data: bytes) -> None:
-        """Take what the server sent."""
-        self._out += data
-        self._on_event(WRITE)
-
-    def end(self) -> None:
-        """Take that the server sends no more."""
-        self._server_ended = True
-        self._on_event(WRITE)
-
-    def allow(self, size: int) -> None:
-        """Let the child send so much more."""
-        self._credit += size
-        self._watch()
+    def obey(self, kind: int, payload: bytes) -> None:
+        """Take a frame from the server."""
+        if kind == DATA:
+            self._out += payload
+            self._on_event(WRITE)
+        elif kind == CREDIT:
+            self._credit += int.from_bytes(payload, "big")
+            self._watch()
+        elif kind == END:
+            self._server_ended = True
+            self._on_event(WRITE)
+        else:
+            self.close()
 
     def close(self) -> None:
-        """Close it on the child's side."""
+        """Close it on this side."""
         if not self._is_closed:
             self._is_closed = True
             self._watch()
             self._sock.close()
-            self._host.on_closed(self)
+            self._door.on_closed(self._stream)
 
     def _on_event(self, mask: int) -> None:
         try:
@@ -121,11 +166,11 @@ class Connection:
             self.close()
 
     def _read(self) -> None:
-        if self._is_closed or self._child_ended or not self._credit:
+        if self._is_closed or self._client_ended or not self._credit:
             return
         data = self._sock.recv(min(CHUNK_BYTES, self._credit))
         self._credit -= len(data)
-        self._child_ended = not data
+        self._client_ended = not data
         self._say(DATA if data else END, data)
         self._settle()
 
@@ -142,16 +187,16 @@ class Connection:
         self._settle()
 
     def _settle(self) -> None:
-        if self._child_ended and self._is_shut:
+        if self._client_ended and self._is_shut:
             self.close()
         self._watch()
 
     def _watch(self) -> None:
-        reads = READ if self._credit and not self._child_ended else 0
+        reads = READ if self._credit and not self._client_ended else 0
         interest = 0 if self._is_closed else reads | (WRITE if self._out else 0)
         if interest != self._interest:
-            self._host.watch(self._sock.fileno(), self._interest, interest, self._on_event)
+            self._carrier.watch(self._sock.fileno(), self._interest, interest, self._on_event)
             self._interest = interest
 
     def _say(self, kind: int, payload: bytes = b"") -> None:
-        self._host.send(kind, self.trial, self.stream, payload)
+        self._carrier.send(kind, self._trial, self._stream, payload)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from autoagent_mcp.harness.inside import inspection, kernel
-from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, ENDED, LOG, OPEN, PORT, STARTED, STREAMS_PER_TRIAL
-from autoagent_mcp.harness.inside.streams import READ, WRITE, Carrier, Connection, Log
+from autoagent_mcp.harness.inside.frames import CHUNK_BYTES, ENDED, LOG, PORT, STARTED
+from autoagent_mcp.harness.inside.streams import READ, WRITE, Carrier, Door, Log
 
 WORDS_LIMIT_BYTES = 64 * 1024
 _TOO_EARLY = "its process ended before it began"
@@ -26,11 +26,11 @@ class Office(Carrier, Protocol):
     own_net: int
     """The host's own network namespace."""
 
-    def watch_end(self, pidfd: int, callback: Callable[[int], None]) -> None:
-        """Call back when a process has ended."""
+    def watch_always(self, fd: int, callback: Callable[[int], None]) -> None:
+        """Call back when there is something to read, however far the server is behind."""
         ...
 
-    def unwatch_end(self, pidfd: int) -> None:
+    def unwatch_always(self, fd: int) -> None:
         """Do so no more."""
         ...
 
@@ -62,14 +62,14 @@ class Trial:
         """Its namespaces."""
         self.end: tuple[str, str] | None = None
         """How it ended, and a detail."""
-        self.connections: dict[int, Connection] = {}
+        self.door: Door | None = None
+        """To the gateway, once it has its trial."""
         self._order = order + b"\n"
         self._office = office
         self._pidfd = -1
+        self._held_spaces: dict[str, int] = {}
         self._is_forked = self._is_mute = False
         self._words = b""
-        self._listener: socket.socket | None = None
-        self._streams = 0
         self._open()
 
     def _open(self) -> None:
@@ -107,20 +107,17 @@ class Trial:
         except ProcessLookupError:
             self.finish("crashed", _TOO_EARLY)
             return
-        self._office.watch_end(self._pidfd, self._on_dead)
+        self._office.watch_always(self._pidfd, self._on_dead)
         try:
+            self._held_spaces = inspection.hold_spaces(self.pid)
             self._office.examine(self)
-            net = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
-            try:
-                self._listener = kernel.listen_in(net, self._office.own_net, PORT)
-            finally:
-                os.close(net)
+            listener = kernel.listen_in(self._held_spaces["net"], self._office.own_net, PORT)
         except OSError as error:
             self.kill("crashed", f"its process could not be looked at: {error}")
         except inspection.Distrust as error:
             self.kill("crashed", str(error))
         else:
-            self._office.watch(self._listener.fileno(), 0, READ, self._on_listener)
+            self.door = Door(self._office, self.number, listener)
             self._office.watch(self._channel.fileno(), READ, READ | WRITE, self._on_channel)
             self._office.send(STARTED, self.number, 0, b"")
         if self.end is not None:
@@ -177,26 +174,6 @@ class Trial:
         else:
             self.kill("returned" if word["how"] == "returned" else "raised", str(word["detail"]))
 
-    def _on_listener(self, _: int) -> None:
-        if self._listener is None:
-            return
-        try:
-            sock, _address = self._listener.accept()
-        except OSError:
-            return
-        self._streams += 1
-        self._office.send(OPEN, self.number, self._streams, b"")
-        self.connections[self._streams] = Connection(self._office, self.number, self._streams, sock)
-        if len(self.connections) == STREAMS_PER_TRIAL:
-            self._office.unwatch(self._listener.fileno())
-
-    def on_closed(self, stream: int) -> None:
-        """Forget a connection, and let in one that waits."""
-        was_full = len(self.connections) == STREAMS_PER_TRIAL
-        del self.connections[stream]
-        if was_full and self._listener is not None:
-            self._office.watch(self._listener.fileno(), 0, READ, self._on_listener)
-
     def _on_log(self, _: int) -> None:
         with contextlib.suppress(BlockingIOError):
             head = self._log.read()
@@ -228,8 +205,8 @@ class Trial:
     def finish(self, how: str, detail: str) -> None:
         """Let go of everything, and tell the server."""
         self.end = self.end or (how, detail)
-        for connection in list(self.connections.values()):
-            connection.close()
+        if self.door is not None:
+            self.door.close()
         with contextlib.suppress(BlockingIOError):
             while (head := self._log.read()) is not None:
                 self._say_log(head)
@@ -245,13 +222,10 @@ class Trial:
         self._channel.close()
         self._office.unwatch(self._log.fd)
         os.close(self._log.fd)
-        if self._listener is not None:
-            self._office.unwatch(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
         if self._pidfd != -1:
-            self._office.unwatch_end(self._pidfd)
+            self._office.unwatch_always(self._pidfd)
             os.close(self._pidfd)
+        inspection.release_spaces(self._held_spaces)
 
     def _drop_child_ends(self) -> None:
         if self._child_output != -1:

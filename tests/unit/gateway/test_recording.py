@@ -144,7 +144,7 @@ async def test_a_provider_that_reports_its_own_failure_in_a_stream_is_down(stub:
 
 def test_a_harness_in_a_loop_does_not_fill_the_disk(tmp_path: Path) -> None:
     files = TrialFiles(folder=tmp_path)
-    recorder = Recorder(files, None)
+    recorder = Recorder(files.model_calls, files.execs, None)
     now = datetime.now(timezone.utc)
     loud = Exec(at=now, duration_sec=0.1, command="yes", return_code=0, stdout="y" * 99_000, stderr="n" * 99_000)
     number = 2 * EXECS_LIMIT_BYTES // 200_000

@@ -17,9 +17,16 @@ HARBOR_BASE = """
 class BaseAgent:
     def __init__(self, logs_dir, model_name=None, **options):
         self.logs_dir = logs_dir
+        self.mcp_servers, self.skills_dir = options["mcp_servers"], options["skills_dir"]
 """
 
-AS_HARBOR_DOES = """
+HARBOR_CAPABILITIES = """
+class AgentCapabilities:
+    def __init__(self, **flags):
+        self.flags = flags
+"""
+
+HARBOR = """
 import asyncio
 import pathlib
 import sys
@@ -32,15 +39,27 @@ class HarborEnvironment:
     default_user = "root"
     async def exec(self, command, cwd=None, env=None, timeout_sec=None, user=None):
         return SimpleNamespace(stdout=f"ran {command}", stderr=None, return_code=3)
+"""
 
+AS_HARBOR_DOES = """
 async def run_task(environment, instruction):
     result = await environment.exec("ls")
-    return f"{instruction} {environment.default_user} {result}"
+    return f"{instruction} {environment.default_user} {result} {environment.skills_dir} {environment.mcp_servers}"
 
 agent.run_task = run_task
-made = agent.AutoAgent(logs_dir=pathlib.Path(sys.argv[1]))
+made = agent.AutoAgent(logs_dir=pathlib.Path(sys.argv[1]), skills_dir="/skills", mcp_servers=["one"])
 assert isinstance(made, BaseAgent) and made.name() == "autoagent" and made.version() is None
 asyncio.run(made.setup(HarborEnvironment()))
+asyncio.run(made.run("List.", HarborEnvironment(), None))
+"""
+
+
+RETURNS = """
+async def run_task(environment, instruction):
+    return {said}
+
+agent.run_task = run_task
+made = agent.AutoAgent(logs_dir=pathlib.Path(sys.argv[1]), skills_dir=None, mcp_servers=[])
 asyncio.run(made.run("List.", HarborEnvironment(), None))
 """
 
@@ -71,10 +90,23 @@ def test_agent_py_can_be_imported_without_harbor() -> None:
     assert done.stdout.split() == ["object", "smollm2-135m-instruct"]
 
 
-def test_agent_py_is_a_harbor_agent_where_harbor_is_there(tmp_path: Path) -> None:
-    package = tmp_path / "path" / "harbor" / "agents"
+def fake_harbor(folder: Path) -> Path:
+    package = folder / "path" / "harbor" / "agents"
     package.mkdir(parents=True)
     (package / "base.py").write_text(HARBOR_BASE, encoding="utf-8")
-    run_python(AS_HARBOR_DOES, str(tmp_path), path=tmp_path / "path")
+    (package / "capabilities.py").write_text(HARBOR_CAPABILITIES, encoding="utf-8")
+    return folder / "path"
+
+
+@pytest.mark.parametrize(("said", "kept"), [("None", "None"), ("42", "42"), (r"'half \ud800'", "half ?")])
+def test_whatever_run_task_returns_is_no_failure_under_harbor_as_it_is_none_here(
+    tmp_path: Path, said: str, kept: str
+) -> None:
+    run_python(HARBOR + RETURNS.format(said=said), str(tmp_path), path=fake_harbor(tmp_path))
+    assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == kept
+
+
+def test_agent_py_is_a_harbor_agent_where_harbor_is_there(tmp_path: Path) -> None:
+    run_python(HARBOR + AS_HARBOR_DOES, str(tmp_path), path=fake_harbor(tmp_path))
     answer = (tmp_path / "answer.txt").read_text(encoding="utf-8")
-    assert answer == "List. root ExecResult(stdout='ran ls', stderr='', return_code=3)"
+    assert answer == "List. root ExecResult(stdout='ran ls', stderr='', return_code=3) /skills ('one',)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoagent_mcp.sandbox.base import Image, Sandbox, SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 
 
 @pytest.fixture

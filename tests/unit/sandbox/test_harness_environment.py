@@ -15,7 +15,7 @@ import pytest
 
 from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.sandbox.base import SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 
 
 @pytest.fixture

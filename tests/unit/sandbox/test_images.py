@@ -10,7 +10,8 @@ import pytest
 from autoagent_mcp.errors import SandboxError, SandboxRefused
 from autoagent_mcp.models.task import Task, TaskConfig
 from autoagent_mcp.sandbox.base import SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
+from autoagent_mcp.task.steps import resolve_step
 
 
 def make_task(folder: Path, dockerfile: str | None, files: dict[str, str] | None = None, **config: object) -> Task:
@@ -21,11 +22,12 @@ def make_task(folder: Path, dockerfile: str | None, files: dict[str, str] | None
     context.mkdir(parents=True, exist_ok=True)
     if dockerfile is not None:
         (context / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+    settings = TaskConfig.model_validate(config)
     return Task(
         name="task",
         folder=folder / "task",
-        instruction="Do it.",
-        config=TaskConfig.model_validate(config),
+        steps=tuple(resolve_step(folder / "task", settings, own, "Do it.") for own in settings.steps or (None,)),
+        config=settings,
         digest=str(hash((dockerfile, str(files)))),
     )
 
@@ -136,7 +138,7 @@ async def test_what_cannot_be_honoured_is_named_with_its_line(
 def test_compose_files_and_ignore_files_are_refused_by_name(backend: BubblewrapBackend, tmp_path: Path) -> None:
     task = make_task(tmp_path, "FROM debian", {"docker-compose.yaml": "", ".dockerignore": ""})
     assert backend.refusals(task) == (
-        "environment/docker-compose.yaml needs Docker",
+        "environment/docker-compose.yaml: a task is one sandbox here, and compose files are not run",
         "environment/.dockerignore needs Docker",
     )
 
@@ -155,7 +157,7 @@ async def test_a_link_that_leads_out_of_the_context_is_not_followed(backend: Bub
     task = make_task(tmp_path, "FROM debian\nCOPY link /x\n")
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
     (task.folder / "environment" / "link").symlink_to(tmp_path / "secret")
-    with pytest.raises(SandboxError, match="leads out of environment/"):
+    with pytest.raises(SandboxError, match="leads out of its folder"):
         await backend.prepare(task)
 
 
@@ -172,16 +174,15 @@ async def test_the_same_context_gives_the_same_image_and_another_gives_another(
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"steps": [{"name": "one"}]}, "[[steps]]"),
-        ({"verifier": {"environment_mode": "separate"}}, "[verifier] asks for a separate environment"),
+        ({"steps": [{"name": "one", "agent": {"user": "agent"}}]}, "[agent] user = 'agent'"),
+        ({"verifier": {"environment": {"docker_image": "debian"}}}, "docker_image 'debian' brings its tests"),
         ({"environment": {"network_mode": "allowlist"}}, "[environment] network_mode = 'allowlist'"),
         ({"agent": {"network_mode": "allowlist"}}, "[agent] network_mode = 'allowlist'"),
         ({"verifier": {"network_mode": "allowlist"}}, "[verifier] network_mode = 'allowlist'"),
         ({"environment": {"gpus": 1}}, "gpus"),
         ({"environment": {"tpu": {"type": "v4", "topology": "2x2"}}}, "tpu"),
         ({"environment": {"os": "windows"}}, "os = 'windows'"),
-        ({"environment": {"mcp_servers": [{"name": "x", "url": "http://x"}]}}, "mcp_servers"),
-        ({"environment": {"healthcheck": {"command": "true"}}}, "healthcheck"),
+        ({"artifacts": [{"source": "/a", "service": "db"}]}, "artifacts service = 'db'"),
         ({"agent": {"user": "agent"}}, "[agent] user = 'agent'"),
         ({"verifier": {"user": 1000}}, "[verifier] user = 1000"),
         ({"verifier": {"collect": [{"command": "true", "service": "db"}]}}, "[[verifier.collect]]"),

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from support.processes import until, with_argument
 
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 
 SERVER = """
 import sys
 from pathlib import Path
 import anyio
 from autoagent_mcp.sandbox.base import Image, SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 
 async def main():
     backend = BubblewrapBackend("0123456789ab", Path(sys.argv[1]))

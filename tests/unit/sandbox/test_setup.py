@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 
 CHECK = """
 import sys
 from pathlib import Path
 import anyio
 from autoagent_mcp.errors import SetupError
-from autoagent_mcp.sandbox.bubblewrap import BubblewrapBackend
+from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 try:
     anyio.run(BubblewrapBackend("0123456789ab", Path(sys.argv[1])).check)
 except SetupError as error:
@@ -78,6 +78,7 @@ def test_an_ordinary_user_gets_the_same(ordinary_home: Path) -> None:
                 "-p",
                 "no:cacheprovider",
                 f"--basetemp={ordinary_home}/tests",
+                *("-k", "bubblewrap"),
                 str(tests / "contract"),
             ),
         ],

@@ -1,0 +1,1 @@
+"""The backend that needs no daemon: Linux namespaces, made by bubblewrap."""

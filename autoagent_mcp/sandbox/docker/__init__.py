@@ -1,0 +1,1 @@
+"""The backend for real images and thousands of trials: containers of a Docker engine, near or far."""

@@ -1,0 +1,99 @@
+"""What the engine tells by itself while sandboxes are in use: that it went away, and that memory ran out in one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import suppress
+
+import anyio
+import anyio.from_thread
+import requests
+from anyio.abc import TaskStatus
+
+from autoagent_mcp.errors import EngineError
+from autoagent_mcp.sandbox.docker import labels
+from autoagent_mcp.sandbox.docker.engine import Engine, hang_up, translated
+
+_PAUSE_SEC = 0.5
+_CHUNK_BYTES = 65536
+
+
+class Watch:
+    """A line to the engine that breaks when the engine does.
+
+    Args:
+        engine: Which.
+        owner: The label of what is watched.
+    """
+
+    def __init__(self, engine: Engine, owner: str) -> None:
+        self._engine = engine
+        self._owner = owner
+        self._ooms: Counter[str] = Counter()
+        self._events: requests.Response | None = None
+        self._is_stopped = False
+        self.generation = 0
+        """Grows each time the engine goes away: what was started before is lost, even if the engine kept its files."""
+        self.network: str | None = None
+        """The engine's name for the network that sandboxes of this process share, once it is made."""
+
+    def ooms(self, container: str) -> int:
+        """Return how often memory has run out in a container."""
+        return self._ooms[container]
+
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
+        """Watch until cancelled.
+
+        Raises:
+            EngineError: Before it has begun: the engine does not answer.
+        """
+        await self._engine.call(self._listen)
+        task_status.started()
+        try:
+            while True:
+                await self._engine.stream(self._read)
+                if self._is_stopped:
+                    return
+                self.generation += 1
+                await self._again()
+                if self._is_stopped:  # while the engine was away
+                    return
+        finally:
+            self.stop()
+            if self._events is not None:
+                self._events.close()
+
+    def stop(self) -> None:
+        """Watch no more: cut the line, so that the thread that reads it ends."""
+        self._is_stopped = True
+        if self._events is not None:
+            hang_up(self._events)
+
+    async def _again(self) -> None:
+        while True:
+            await anyio.sleep(_PAUSE_SEC)
+            try:
+                return await self._engine.call(self._listen)
+            except EngineError:
+                continue
+
+    def _listen(self) -> None:
+        client = self._engine.client
+        filters = {"type": ["container"], "event": ["oom"], "label": [f"{labels.OWNER}={self._owner}"]}
+        url = f"{client.base_url}/v{client.api_version}/events"
+        answer: requests.Response = client.get(url, params={"filters": json.dumps(filters)}, stream=True, timeout=None)
+        self._events = answer
+        answer.raise_for_status()
+
+    def _read(self) -> None:
+        with suppress(EngineError):
+            translated(self._count)
+
+    def _count(self) -> None:
+        if self._events is None:
+            return
+        with self._events as events:
+            for line in events.iter_lines(chunk_size=_CHUNK_BYTES):
+                if line:
+                    anyio.from_thread.run_sync(self._ooms.update, [json.loads(line)["Actor"]["ID"]])

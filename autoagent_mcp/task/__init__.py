@@ -1,0 +1,9 @@
+"""Task folders in Harbor's format: read, checked and named."""
+
+from __future__ import annotations
+
+from autoagent_mcp.task.env import names_variable, resolve_env
+from autoagent_mcp.task.folder import is_task, load, load_all, solution_of
+from autoagent_mcp.task.ignore import is_ignored
+
+__all__ = ["is_ignored", "is_task", "load", "load_all", "names_variable", "resolve_env", "solution_of"]
