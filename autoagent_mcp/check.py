@@ -26,7 +26,8 @@ from autoagent_mcp.models.run import Progress as RunProgress
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import Trial
 from autoagent_mcp.run.bench import Bench, open_bench
-from autoagent_mcp.run.run import RunRequest, build_suite, measure
+from autoagent_mcp.run.run import RunRequest, measure
+from autoagent_mcp.run.suite import build_suite
 from autoagent_mcp.workspace import Workspace
 
 
@@ -108,7 +109,7 @@ async def _measure(console: Console, bench: Bench, who: str, tasks: tuple[Task, 
             bars.update(bar, completed=progress.done)
 
         request = RunRequest(
-            id=who, kind=RunKind.SUITE, description=who, candidate=who, files={}, tasks=tasks, suite=suite
+            id=who, kind=RunKind.SUITE, description=who, candidate=who, harnesses={}, tasks=tasks, suite=suite
         )
         run = await measure(request, bench, report)
     if run.error:

@@ -9,9 +9,11 @@ from pathlib import Path
 from autoagent_mcp import task as task_files
 from autoagent_mcp.models.run import Run, RunKind
 from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.trial import Arm
 from autoagent_mcp.run.bench import Bench
-from autoagent_mcp.run.run import Report, RunRequest, build_suite, measure
+from autoagent_mcp.run.run import Report, RunRequest, measure
 from autoagent_mcp.run.score import score
+from autoagent_mcp.run.suite import build_suite
 
 TASKS = 20
 TASK_TOML = 'schema_version = "1.4"\n\n[environment]\nnetwork_mode = "no-network"\n'
@@ -63,7 +65,7 @@ async def run_suite(
         kind=RunKind.SUITE,
         description="benchmark",
         candidate=candidate,
-        files=files,
+        harnesses={Arm.CANDIDATE: files},
         tasks=able,
         suite=suite,
     )

@@ -33,10 +33,11 @@ from autoagent_mcp.ledger import Ledger
 from autoagent_mcp.models.experiment import Brief, Comparison, Decision, Experiment, TaskHistory
 from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, Suite
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import Trial, TrialFiles
+from autoagent_mcp.models.trial import Arm, Trial, TrialFiles
 from autoagent_mcp.repo import Editable, Repo
 from autoagent_mcp.run.bench import Bench
-from autoagent_mcp.run.run import RunRequest, build_suite, measure
+from autoagent_mcp.run.run import RunRequest, measure
+from autoagent_mcp.run.suite import build_suite
 
 _FOLLOW_SEC = 1.0
 """How often a server that only reads looks at what the other one did, and whether it is gone."""
@@ -268,7 +269,7 @@ class Lab:
             kind=kind,
             description=known.run.description if known else description,
             candidate=experiment.candidate.tree,
-            files=(await self._repo.at(experiment.candidate.commit)).files,
+            harnesses={Arm.CANDIDATE: (await self._repo.at(experiment.candidate.commit)).files},
             tasks=tasks,
             suite=suite,
             notices=await anyio.to_thread.run_sync(self._overfitting, editable, limiter=_disk),

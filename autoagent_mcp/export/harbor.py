@@ -31,7 +31,8 @@ from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import FailureCause, Trial, TrialFiles
-from autoagent_mcp.run.run import fingerprint, load
+from autoagent_mcp.run.run import load
+from autoagent_mcp.run.suite import fingerprint
 from autoagent_mcp.workspace import Workspace
 
 _NAMED = 3

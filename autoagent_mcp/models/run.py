@@ -14,6 +14,10 @@ class RunKind(str, Enum):
 
     SUITE = "suite"
     SPOT = "spot"
+    CONFIRM = "confirm"
+    """The candidate beside the incumbent, in fresh trials: what decides whether it is kept."""
+    REVIEW = "review"
+    """What was kept provisionally beside the baseline."""
 
 
 class RunState(str, Enum):
@@ -75,6 +79,26 @@ class Score(Frozen):
     usage: Usage
 
 
+class Duel(Frozen):
+    """What a confirm or review run has to settle: its candidate beside an earlier harness, pair by pair."""
+
+    opponent: int
+    """The experiment beside which it is tried: the incumbent, or in a review the baseline."""
+    live: tuple[str, ...]
+    """Tasks that are paired in every round."""
+    settled: tuple[str, ...] = ()
+    """Tasks that the incumbent always, or never, passes, and the candidate so far too: paired once, at the end."""
+    threshold: float
+    """The evidence that keeps."""
+    rounds: int
+    """How many rounds were granted so far."""
+    margin: float = 0.0
+    """By how much of the pass rate a simpler harness may be worse; 0 where it must be better."""
+    most_trials: int
+    reflection: str = ""
+    """The client's words for the keep."""
+
+
 class Run(Frozen):
     """The trials of one candidate on a suite."""
 
@@ -93,6 +117,13 @@ class Run(Frozen):
     is_harness_broken: bool = False
     """Whether `error` is the harness's own: it could not be imported."""
     notices: tuple[str, ...] = ()
+    duel: Duel | None = None
+    """Of a confirm or review run."""
+
+    @property
+    def planned_trials(self) -> int:
+        """How many trials it has when it is complete; of a duel, how many at most."""
+        return self.duel.most_trials if self.duel else len(self.suite.tasks) * self.suite.attempts
 
 
 class Progress(Frozen):

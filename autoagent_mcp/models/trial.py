@@ -96,6 +96,15 @@ RULES: dict[FailureCause, Rule] = {
 """The one table: cause -> is it verified, does it count, is it tried again. Harbor's semantics (its `error_policy`)."""
 
 
+class Arm(str, Enum):
+    """Whose trial it is, in a run that puts two harnesses side by side; elsewhere all are the candidate's."""
+
+    CANDIDATE = "candidate"
+    INCUMBENT = "incumbent"
+    SCORE = "score"
+    """The kept candidate's, afresh: what decided whether it is kept is never its score."""
+
+
 class Failure(Frozen):
     """What went wrong in a trial."""
 
@@ -141,10 +150,11 @@ class Trial(Frozen):
     """One attempt at one task, ended."""
 
     id: str
-    """`<task>__<n>`, n counting the attempts at that task in this run from 1; what is tried again keeps its first
-    folder beside it, as `<id>.failed`."""
+    """`<task>__<n>`, n counting the attempts at that task in this run from 1, or `<task>__incumbent-<n>` and
+    `<task>__score-<n>` for the other arms; what is tried again keeps its first folder beside it, as `<id>.failed`."""
     task: str
     attempt: int = Field(ge=1)
+    arm: Arm = Arm.CANDIDATE
     reward: float | None
     """The verifier's number, kept as it is; None where nothing was measured."""
     rewards: dict[str, float] = {}

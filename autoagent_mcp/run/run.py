@@ -7,42 +7,55 @@ whose folder already holds trials that count goes on where it stopped.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import logging
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
 from autoagent_mcp._io import write_whole
-from autoagent_mcp.config import Config
 from autoagent_mcp.errors import AutoagentError, HarnessError
 from autoagent_mcp.gateway.app import Gateway
 from autoagent_mcp.harness import process
-from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, RunState, Suite
+from autoagent_mcp.models.run import Duel, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import RULES, Failure, FailureCause, Trial, Usage
-from autoagent_mcp.run import judge, tampering, task_env
+from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, Trial, Usage
+from autoagent_mcp.run import judge, tampering
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
-from autoagent_mcp.run.trial import Plan, attempt, broken, trial_id
+from autoagent_mcp.run.trial import Plan, attempt, broken, place_of, trial_id
 from autoagent_mcp.run.trial import interrupt as interrupt_trial
 from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.workspace import Workspace
 
 FAILED_SUFFIX = ".failed"
-_NAMED = 2
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _disk = anyio.CapacityLimiter(8)
 _log = logging.getLogger(__name__)
 
 Report = Callable[[Progress], None]
 """Called after each trial, and once before the first."""
+
+
+class Slot(NamedTuple):
+    """A trial to be run."""
+
+    task: str
+    attempt: int
+    arm: Arm = Arm.CANDIDATE
+
+    @property
+    def id(self) -> str:
+        """The trial's id."""
+        return trial_id(self.task, self.attempt, self.arm)
+
+
+Schedule = Callable[[Mapping[str, Trial]], Sequence[Slot]]
+"""Says which trials are to be run next, given those that ended, by id; none where the run is complete. Pure."""
 
 
 @dataclass(frozen=True)
@@ -54,70 +67,35 @@ class RunRequest:
     description: str
     candidate: str
     """The candidate's tree hash, or "oracle" or "nop"."""
-    files: Mapping[str, bytes]
-    """The harness, by path relative to the workspace; empty for oracle and nop."""
+    harnesses: Mapping[Arm, Mapping[str, bytes]]
+    """The harness of each arm, its files by path relative to the workspace; none for oracle and nop."""
     tasks: tuple[Task, ...]
     suite: Suite
     notices: tuple[str, ...] = field(default=())
+    duel: Duel | None = None
+    schedule: Schedule | None = None
+    """Where it is left out: each task as often as the suite says, at once."""
 
+    def started(self) -> Run:
+        """Return the run before its first trial."""
+        return Run(
+            id=self.id,
+            kind=self.kind,
+            description=self.description,
+            candidate=self.candidate,
+            suite=self.suite,
+            state=RunState.RUNNING,
+            started_at=datetime.now(timezone.utc),
+            notices=self.notices,
+            duel=self.duel,
+        )
 
-def build_suite(
-    tasks: Sequence[Task],
-    excluded: Sequence[Excluded],
-    *,
-    attempts: int,
-    config: Config,
-    backend: Backend,
-    kind: RunKind = RunKind.SUITE,
-) -> tuple[tuple[Task, ...], Suite]:
-    """Choose the tasks that this backend can run and name the others, each with its reasons."""
-    refusals = {task.name: _refusals(task, config, backend) for task in tasks}
-    able = tuple(task for task in tasks if not refusals[task.name])
-    out = [*excluded, *(Excluded(task=name, reasons=why) for name, why in refusals.items() if why)]
-    return able, Suite(
-        tasks=tuple(task.name for task in able),
-        attempts=attempts,
-        fingerprint=fingerprint(able, attempts=attempts, config=config, backend=backend.name, kind=kind),
-        backend=backend.name,
-        model=f"{config.model.provider}/{config.model.name}",
-        excluded=tuple(sorted(out, key=lambda one: one.task)),
-        notices=_notices(able, backend),
-    )
-
-
-def fingerprint(tasks: Sequence[Task], *, attempts: int, config: Config, backend: str, kind: RunKind) -> str:
-    """Hash all that makes two runs comparable.
-
-    That is the tasks' content, the attempts, the models with their pins, the backend, the limits and what counts as a
-    pass; and the kind, since a spot check of all tasks is none the less a spot check.
-    """
-    same = {
-        "tasks": {task.name: task.digest for task in tasks},
-        "kind": kind.value,
-        "attempts": attempts,
-        "backend": backend,
-        "config": config.model_dump(mode="json", include={"model", "judge", "trial", "sandbox", "harness", "decision"}),
-    }
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
-
-
-def _refusals(task: Task, config: Config, backend: Backend) -> tuple[str, ...]:
-    own = (*task_env.complaints(task, config), *judge.complaints(task, config.judge))
-    return (*backend.refusals(task), *own)
-
-
-def _notices(tasks: Sequence[Task], backend: Backend) -> tuple[str, ...]:
-    """Name each oddity once, with the tasks that have it."""
-    having: defaultdict[str, list[str]] = defaultdict(list)
-    for task in tasks:
-        for notice in (*task.notices, *backend.notices(task)):
-            having[notice].append(task.name)
-    return tuple(f"{_some(names)}: {notice}" for notice, names in sorted(having.items()))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    def next_slots(self, trials: Mapping[str, Trial]) -> list[Slot]:
+        """Return the trials to be run next."""
+        if self.schedule is not None:
+            return list(self.schedule(trials))
+        wanted = (Slot(task.name, number) for number in range(1, self.suite.attempts + 1) for task in self.tasks)
+        return [slot for slot in wanted if slot.id not in trials]
 
 
 async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
@@ -158,27 +136,29 @@ class _Run:
         self._bench = bench
         self._report = report
         self._folder = bench.workspace.run(request.id)
+        self._tasks = {task.name: task for task in request.tasks}
         self._trials: dict[str, Trial] = {}
+        self._void: dict[str, Trial] = {}
+        """Trials of before that measured nothing, and that nobody has asked for again."""
         self._disk_error = ""
         self._gateway: Gateway | None = None
         self._notices = list(request.notices)
-        self._started_at = datetime.now(timezone.utc)
+        self._run = request.started()
 
     async def go(self) -> Run:
         """Run all trials that are not there yet."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._trials = {name: trial for name, trial in _finished(self._folder).items() if trial.counts}
+        found = _finished(self._folder)
+        self._trials = {name: trial for name, trial in found.items() if trial.counts}
+        self._void = {name: trial for name, trial in found.items() if not trial.counts}
         await self._write(RunState.RUNNING)
         self._tell()
         backend = await self._bench.ready_backend()
         if judge.is_asked_by(self._request.tasks):
             self._gateway = await self._bench.gateway()
-        async with backend.in_use(), self._solver(backend) as solver, anyio.create_task_group() as group:
-            slots = anyio.CapacityLimiter(self._bench.config.concurrency)
-            for number in range(1, self._request.suite.attempts + 1):
-                for task in self._request.tasks:
-                    if trial_id(task.name, number) not in self._trials:
-                        group.start_soon(self._try, task, number, solver, slots, group.cancel_scope)
+        async with backend.in_use(), self._solvers(backend) as solvers:
+            while not self._disk_error and (slots := self._request.next_slots(self._trials)):
+                await self._try_all(slots, solvers)
         if self._disk_error:
             return await self.end(RunState.FAILED, self._disk_error)
         return await self.end(RunState.COMPLETE)
@@ -188,31 +168,42 @@ class _Run:
         return await self._write(state, error, is_harness_broken=is_harness_broken)
 
     @asynccontextmanager
-    async def _solver(self, backend: Backend) -> AsyncGenerator[Solver]:
+    async def _solvers(self, backend: Backend) -> AsyncGenerator[Mapping[Arm, Solver]]:
         simple: dict[str, Solver] = {"oracle": Oracle(), "nop": Nop()}
         if self._request.candidate in simple:
-            yield simple[self._request.candidate]
+            yield {Arm.CANDIDATE: simple[self._request.candidate]}
             return
         gateway = await self._bench.gateway()
-        name = f"{self._request.id}-harness"
-        where = self._bench.config.harness.where
-        async with process.start(
-            backend, self._request.files, name=name, gateway_port=gateway.port, where=where
-        ) as harness:
-            self._notices.extend(harness.notices)
-            yield HarnessSolver(harness, gateway, self._bench.config.trial)
+        limits = self._bench.config.trial
+        async with AsyncExitStack() as stack:
+            solvers: dict[Arm, Solver] = {}
+            for arm, files in self._request.harnesses.items():
+                name = f"{self._request.id}-{arm.value}-harness"
+                where = self._bench.config.harness.where
+                starting = process.start(backend, files, name=name, gateway_port=gateway.port, where=where)
+                harness = await stack.enter_async_context(starting)
+                self._notices.extend(harness.notices)
+                solvers[arm] = HarnessSolver(harness, gateway, limits)
+            yield solvers
+
+    async def _try_all(self, slots: Sequence[Slot], solvers: Mapping[Arm, Solver]) -> None:
+        free = anyio.CapacityLimiter(self._bench.config.concurrency)
+        async with anyio.create_task_group() as group:
+            for slot in slots:
+                group.start_soon(self._try, slot, solvers[slot.arm], free, group.cancel_scope)
 
     async def _try(
-        self, task: Task, number: int, solver: Solver, slots: anyio.CapacityLimiter, run_scope: anyio.CancelScope
+        self, slot: Slot, solver: Solver, free: anyio.CapacityLimiter, batch_scope: anyio.CancelScope
     ) -> None:
         plan = Plan(
             run=self._request.id,
-            task=task,
-            attempt=number,
-            files=self._bench.workspace.trial(self._request.id, trial_id(task.name, number)),
+            task=self._tasks[slot.task],
+            attempt=slot.attempt,
+            arm=slot.arm,
+            files=self._bench.workspace.trial(self._request.id, slot.id),
             model=self._bench.config.model.name,
         )
-        async with slots:
+        async with free:
             if plan.files.folder.exists():
                 _set_aside(plan.files.folder)
             try:
@@ -220,7 +211,7 @@ class _Run:
             except Exception as error:  # noqa: BLE001 - the fan-in: one bad trial never ends another
                 if isinstance(error, OSError) and error.errno in _DISK_FULL:
                     self._disk_error = f"Trial {plan.id} could not be written: {error}. Make room on the disk."
-                    run_scope.cancel()
+                    batch_scope.cancel()
                     return
                 _log.exception("Trial %s of run %s", plan.id, plan.run)
                 trial = broken(plan, Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log."))
@@ -246,7 +237,7 @@ class _Run:
             Progress(
                 run=self._request.id,
                 done=len(trials),
-                total=len(self._request.tasks) * self._request.suite.attempts,
+                total=self._run.planned_trials,
                 passed=sum(trial.passed for trial in trials),
                 cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
             )
@@ -257,20 +248,16 @@ class _Run:
         return tuple(dict.fromkeys((*self._notices, *tampered, *self._request.suite.notices)))
 
     async def _write(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:
-        run = Run(
-            id=self._request.id,
-            kind=self._request.kind,
-            description=self._request.description,
-            candidate=self._request.candidate,
-            suite=self._request.suite,
-            state=state,
-            started_at=self._started_at,
-            finished_at=None if state is RunState.RUNNING else datetime.now(timezone.utc),
-            trials=tuple(self._trials[name] for name in sorted(self._trials)),
-            error=error,
-            is_harness_broken=is_harness_broken,
-            notices=self._all_notices(),
-        )
+        trials = self._void | self._trials
+        changes = {
+            "state": state,
+            "finished_at": None if state is RunState.RUNNING else datetime.now(timezone.utc),
+            "trials": tuple(trials[name] for name in sorted(trials)),
+            "error": error,
+            "is_harness_broken": is_harness_broken,
+            "notices": self._all_notices(),
+        }
+        run = self._run.model_copy(update=changes)
         self._folder.mkdir(parents=True, exist_ok=True)
         head = run.model_dump_json(indent=1, exclude={"trials"})
         await anyio.to_thread.run_sync(write_whole, self._folder / "run.json", head, limiter=_disk)
@@ -283,11 +270,13 @@ def interrupt(workspace: Workspace, run_id: str, tasks: Mapping[str, Task]) -> R
     if run is None or run.state is not RunState.RUNNING:
         return run
     for folder in sorted(workspace.run(run_id).glob("*__*/")):
-        name, _, number = folder.name.rpartition("__")
-        if (folder / "trial.json").exists() or name not in tasks or not number.isdigit():
+        place = place_of(folder.name)
+        if (folder / "trial.json").exists() or place is None or place[0] not in tasks:
             continue
+        name, attempt, arm = place
         files = workspace.trial(run_id, folder.name)
-        interrupt_trial(Plan(run=run_id, task=tasks[name], attempt=int(number), files=files, model=run.suite.model))
+        model = run.suite.model
+        interrupt_trial(Plan(run=run_id, task=tasks[name], attempt=attempt, arm=arm, files=files, model=model))
     ended = run.model_copy(update={"state": RunState.INTERRUPTED, "finished_at": datetime.now(timezone.utc)})
     write_whole(workspace.run(run_id) / "run.json", ended.model_dump_json(indent=1, exclude={"trials"}))
     return load(workspace, run_id)

@@ -23,7 +23,7 @@ from autoagent_mcp.config import Config
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.task import Step, Task
-from autoagent_mcp.models.trial import RULES, Failure, FailureCause, StepResult, Trial, TrialFiles
+from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, StepResult, Trial, TrialFiles
 from autoagent_mcp.run import course as courses
 from autoagent_mcp.run import rewards, tampering
 from autoagent_mcp.run.course import Course
@@ -41,6 +41,7 @@ class Plan(Frozen):
     run: str
     task: Task
     attempt: int
+    arm: Arm = Arm.CANDIDATE
     files: TrialFiles
     model: str
     retried: Failure | None = None
@@ -48,12 +49,21 @@ class Plan(Frozen):
     @property
     def id(self) -> str:
         """The trial's id."""
-        return trial_id(self.task.name, self.attempt)
+        return trial_id(self.task.name, self.attempt, self.arm)
 
 
-def trial_id(task: str, attempt: int) -> str:
-    """Return `<task>__<n>`."""
-    return f"{task}__{attempt}"
+def trial_id(task: str, attempt: int, arm: Arm = Arm.CANDIDATE) -> str:
+    """Return `<task>__<n>`, or `<task>__<arm>-<n>`."""
+    return f"{task}__{attempt}" if arm is Arm.CANDIDATE else f"{task}__{arm.value}-{attempt}"
+
+
+def place_of(trial_id: str) -> tuple[str, int, Arm] | None:
+    """Read a trial's id back: task, attempt and arm; None where it is none."""
+    task, _, rest = trial_id.rpartition("__")
+    arm, _, number = rest.rpartition("-")
+    if not number.isdigit() or arm not in {"", Arm.INCUMBENT.value, Arm.SCORE.value}:
+        return None
+    return task, int(number), Arm(arm) if arm else Arm.CANDIDATE
 
 
 async def attempt(plan: Plan, solver: Solver, backend: Backend, config: Config, judge: Judge) -> Trial:
@@ -91,6 +101,7 @@ def broken(plan: Plan, failure: Failure) -> Trial:
         id=plan.id,
         task=plan.task.name,
         attempt=plan.attempt,
+        arm=plan.arm,
         reward=None,
         passed=False,
         failure=failure,
@@ -285,6 +296,7 @@ class _Line:
             id=self._plan.id,
             task=task.name,
             attempt=self._plan.attempt,
+            arm=self._plan.arm,
             reward=reward if counts else None,
             rewards=found,
             steps=tuple(_result(this) for this in self._rounds) if task.config.steps else (),

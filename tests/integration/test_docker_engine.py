@@ -22,7 +22,8 @@ from autoagent_mcp.config import Config, RunSettings
 from autoagent_mcp.errors import SandboxError, SetupError
 from autoagent_mcp.models.run import Progress, Run, RunKind
 from autoagent_mcp.run.bench import Bench, open_bench
-from autoagent_mcp.run.run import RunRequest, build_suite, measure
+from autoagent_mcp.run.run import RunRequest, measure
+from autoagent_mcp.run.suite import build_suite
 from autoagent_mcp.sandbox import archive
 from autoagent_mcp.sandbox.base import Image, SandboxSpec
 from autoagent_mcp.sandbox.docker.backend import DockerBackend, open_backend
@@ -81,7 +82,7 @@ def suite(bench: Bench, folder: Path, tasks: Mapping[str, Mapping[str, str]], ca
     found, _ = task_files.load_all(folder / "tasks")
     able, what = build_suite(found, (), attempts=1, config=bench.config, backend=bench.backend)
     return RunRequest(
-        id="0001", kind=RunKind.SUITE, description="", candidate=candidate, files={}, tasks=able, suite=what
+        id="0001", kind=RunKind.SUITE, description="", candidate=candidate, harnesses={}, tasks=able, suite=what
     )
 
 

@@ -151,7 +151,15 @@ class Way(NamedTuple):
     url: str
     """For DOCKER_HOST."""
     cut: Callable[[], None]
-    """Cuts it, with every connection that takes it."""
+    """Cuts it for good, with every connection that takes it."""
+    hold: Callable[[], None]
+    """Cuts every connection; new ones are taken, and nothing is carried on them until `go_on`."""
+    held: anyio.Event
+    """Set once somebody has come while it was held."""
+    go_on: Callable[[], None]
+    """Carries again, what came meanwhile too."""
+    gone: anyio.Event
+    """Set once somebody who came while it was held has hung up."""
 
 
 @asynccontextmanager
@@ -159,19 +167,38 @@ async def over_tcp() -> AsyncGenerator[Way]:
     """Offer the usual engine at a TCP port of loopback."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no database in sight
+    held, flows, gone = anyio.Event(), anyio.Event(), anyio.Event()
+    flows.set()
+    carrying: set[anyio.CancelScope] = set()
 
     async def serve(near: SocketStream) -> None:
-        async with near, await anyio.connect_unix("/var/run/docker.sock") as far, anyio.create_task_group() as group:
-            group.start_soon(_carry, near, far)
-            group.start_soon(_carry, far, near)
+        is_early = not flows.is_set()
+        async with near:
+            if is_early:
+                held.set()
+                await flows.wait()
+            async with await anyio.connect_unix("/var/run/docker.sock") as far, anyio.create_task_group() as group:
+                carrying.add(group.cancel_scope)
+                group.start_soon(_carry, near, far)
+                group.start_soon(_carry, far, near)
+            carrying.discard(group.cancel_scope)
+        if is_early:
+            gone.set()
 
     async def listen() -> None:
         async with listener:
             await listener.serve(serve)
 
+    def hold() -> None:
+        nonlocal flows
+        flows = anyio.Event()
+        for scope in carrying:
+            scope.cancel()
+
     async with anyio.create_task_group() as group:
         group.start_soon(listen)
-        yield Way(f"tcp://127.0.0.1:{port}", group.cancel_scope.cancel)
+        url = f"tcp://127.0.0.1:{port}"
+        yield Way(url, cut=group.cancel_scope.cancel, hold=hold, held=held, go_on=lambda: flows.set(), gone=gone)
         group.cancel_scope.cancel()
 
 

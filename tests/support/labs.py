@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +17,7 @@ from autoagent_mcp.experiment.lab import Lab, open_lab
 from autoagent_mcp.models.run import Progress, Run, RunState
 from autoagent_mcp.models.trial import Failure, FailureCause, Trial, Usage
 from autoagent_mcp.run.bench import Bench, open_bench
-from autoagent_mcp.run.run import Report, RunRequest, load
+from autoagent_mcp.run.run import Report, RunRequest, Slot, load
 from autoagent_mcp.workspace import Workspace
 
 REFLECTION = "Yes, it would help with any task."
@@ -63,7 +63,7 @@ class FakeMeasure:
         """Measure."""
         self.requests.append(request)
         before = load(bench.workspace, request.id)
-        words = re.findall(r"\w+", _PROMPT.findall(request.files["agent.py"].decode())[0])
+        words = {arm: _words(files) for arm, files in request.harnesses.items()}
         run = self._write(request, bench, RunState.RUNNING, ())
         report(Progress(run=run.id, done=0, total=len(request.tasks), passed=0, cost_usd=0.0))
         self.started.set()
@@ -72,32 +72,28 @@ class FakeMeasure:
         except anyio.get_cancelled_exc_class():
             self._write(request, bench, RunState.CANCELLED, ())
             raise
-        if "unimportable" in words:
+        if any("unimportable" in said for said in words.values()):
             return self._write(request, bench, RunState.FAILED, (), error="agent.py raised ImportError on line 1.")
-        is_lost = "lost" in words and before is None
-        trials = tuple(
-            _trial(task.name, number, words, is_lost=is_lost)
-            for task in request.tasks
-            for number in range(1, request.suite.attempts + 1)
+        trials = {trial.id: trial for trial in before.trials} if before else {}
+        measured = {name: trial for name, trial in trials.items() if trial.counts}
+        while slots := request.next_slots(measured):
+            new = [_trial(slot, words[slot.arm], is_lost=before is None) for slot in slots]
+            measured |= {trial.id: trial for trial in new}
+        return self._write(
+            request, bench, RunState.COMPLETE, tuple(sorted((trials | measured).values(), key=lambda trial: trial.id))
         )
-        return self._write(request, bench, RunState.COMPLETE, trials)
 
     def _write(
         self, request: RunRequest, bench: Bench, state: RunState, trials: tuple[Trial, ...], *, error: str = ""
     ) -> Run:
-        run = Run(
-            id=request.id,
-            kind=request.kind,
-            description=request.description,
-            candidate=request.candidate,
-            suite=request.suite,
-            state=state,
-            started_at=datetime.now(timezone.utc),
-            finished_at=None if state is RunState.RUNNING else datetime.now(timezone.utc),
-            trials=trials,
-            error=error,
-            is_harness_broken=bool(error),
-        )
+        changes = {
+            "state": state,
+            "finished_at": None if state is RunState.RUNNING else datetime.now(timezone.utc),
+            "trials": trials,
+            "error": error,
+            "is_harness_broken": bool(error),
+        }
+        run = request.started().model_copy(update=changes)
         folder = bench.workspace.run(run.id)
         folder.mkdir(parents=True, exist_ok=True)
         for trial in trials:
@@ -107,15 +103,20 @@ class FakeMeasure:
         return run
 
 
-def _trial(task: str, number: int, words: list[str], *, is_lost: bool) -> Trial:
+def _words(files: Mapping[str, bytes]) -> list[str]:
+    return re.findall(r"\w+", _PROMPT.findall(files["agent.py"].decode())[0])
+
+
+def _trial(slot: Slot, words: list[str], *, is_lost: bool) -> Trial:
     failure = Failure(cause=FailureCause.HARNESS_CRASHED) if "crashes" in words else None
-    if is_lost and task == TASKS[0]:
+    if is_lost and "lost" in words and slot.task == TASKS[0]:
         failure = Failure(cause=FailureCause.SANDBOX_LOST)
-    passed = failure is None and task in words
+    passed = failure is None and slot.task in words
     return Trial(
-        id=f"{task}__{number}",
-        task=task,
-        attempt=number,
+        id=slot.id,
+        task=slot.task,
+        attempt=slot.attempt,
+        arm=slot.arm,
         reward=None if failure and failure.cause is FailureCause.SANDBOX_LOST else float(passed),
         passed=passed,
         failure=failure,

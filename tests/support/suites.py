@@ -12,9 +12,10 @@ from support.workspaces import write_tree
 from autoagent_mcp import task as task_files
 from autoagent_mcp.config import Config
 from autoagent_mcp.models.run import Run, RunKind
-from autoagent_mcp.models.trial import Trial, TrialFiles
+from autoagent_mcp.models.trial import Arm, Trial, TrialFiles
 from autoagent_mcp.run.bench import open_bench
-from autoagent_mcp.run.run import RunRequest, build_suite, measure
+from autoagent_mcp.run.run import RunRequest, measure
+from autoagent_mcp.run.suite import build_suite
 from autoagent_mcp.workspace import Workspace
 
 Files = Mapping[str, str]
@@ -102,7 +103,7 @@ class Suites:
                 kind=RunKind.SUITE,
                 description="a test",
                 candidate=solver if solver in {"oracle", "nop"} else "tree",
-                files={} if solver in {"oracle", "nop"} else agent(solver),
+                harnesses={} if solver in {"oracle", "nop"} else {Arm.CANDIDATE: agent(solver)},
                 tasks=able,
                 suite=suite,
             )
