@@ -71,7 +71,8 @@ class Watch:
             hang_up(self._events)
 
     async def _again(self) -> None:
-        while True:
+        """Listen again once the engine is back, or leave off where that is wanted no more."""
+        while not self._is_stopped:
             await anyio.sleep(_PAUSE_SEC)
             try:
                 return await self._engine.call(self._listen)
