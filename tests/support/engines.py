@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio
 import docker
@@ -145,60 +144,60 @@ def over_ssh(home: Path) -> Generator[str]:
         daemon.wait()
 
 
-class Way(NamedTuple):
-    """Another way to the usual engine."""
+class Way:
+    """Another way to the usual engine: a TCP port of loopback. Made by `over_tcp`."""
 
-    url: str
-    """For DOCKER_HOST."""
-    cut: Callable[[], None]
-    """Cuts it for good, with every connection that takes it."""
-    hold: Callable[[], None]
-    """Cuts every connection; new ones are taken, and nothing is carried on them until `go_on`."""
-    held: anyio.Event
-    """Set once somebody has come while it was held."""
-    go_on: Callable[[], None]
-    """Carries again, what came meanwhile too."""
-    gone: anyio.Event
-    """Set once somebody who came while it was held has hung up."""
+    def __init__(self, port: int, cut: Callable[[], None]) -> None:
+        self.url = f"tcp://127.0.0.1:{port}"
+        """For DOCKER_HOST."""
+        self.cut = cut
+        """Cuts it for good, with every connection that takes it."""
+        self.held, self.gone = anyio.Event(), anyio.Event()
+        """Set once somebody has come while it was held, and has hung up."""
+        self._flows = anyio.Event()
+        self._flows.set()
+        self._carrying: set[anyio.CancelScope] = set()
+
+    def hold(self) -> None:
+        """Cut every connection; new ones are taken, and nothing is carried on them until `go_on`."""
+        self._flows = anyio.Event()
+        for scope in self._carrying:
+            scope.cancel()
+
+    def go_on(self) -> None:
+        """Carry again, what came meanwhile too."""
+        self._flows.set()
+
+    async def serve(self, near: SocketStream) -> None:
+        """Carry a connection."""
+        is_held = not self._flows.is_set()
+        async with near:
+            if is_held:
+                self.held.set()
+                await self._flows.wait()
+            async with await anyio.connect_unix("/var/run/docker.sock") as far, anyio.create_task_group() as group:
+                self._carrying.add(group.cancel_scope)
+                group.start_soon(_carry, near, far)
+                group.start_soon(_carry, far, near)
+            self._carrying.discard(group.cancel_scope)
+        if is_held:
+            self.gone.set()
 
 
 @asynccontextmanager
 async def over_tcp() -> AsyncGenerator[Way]:
     """Offer the usual engine at a TCP port of loopback."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no database in sight
-    held, flows, gone = anyio.Event(), anyio.Event(), anyio.Event()
-    flows.set()
-    carrying: set[anyio.CancelScope] = set()
-
-    async def serve(near: SocketStream) -> None:
-        is_early = not flows.is_set()
-        async with near:
-            if is_early:
-                held.set()
-                await flows.wait()
-            async with await anyio.connect_unix("/var/run/docker.sock") as far, anyio.create_task_group() as group:
-                carrying.add(group.cancel_scope)
-                group.start_soon(_carry, near, far)
-                group.start_soon(_carry, far, near)
-            carrying.discard(group.cancel_scope)
-        if is_early:
-            gone.set()
 
     async def listen() -> None:
         async with listener:
-            await listener.serve(serve)
-
-    def hold() -> None:
-        nonlocal flows
-        flows = anyio.Event()
-        for scope in carrying:
-            scope.cancel()
+            await listener.serve(way.serve)
 
     async with anyio.create_task_group() as group:
+        port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no database in sight
+        way = Way(port, group.cancel_scope.cancel)
         group.start_soon(listen)
-        url = f"tcp://127.0.0.1:{port}"
-        yield Way(url, cut=group.cancel_scope.cancel, hold=hold, held=held, go_on=lambda: flows.set(), gone=gone)
+        yield way
         group.cancel_scope.cancel()
 
 

@@ -74,10 +74,9 @@ class Watch:
         """Listen again once the engine is back, or leave off where that is wanted no more."""
         while not self._is_stopped:
             await anyio.sleep(_PAUSE_SEC)
-            try:
-                return await self._engine.call(self._listen)
-            except EngineError:
-                continue
+            with suppress(EngineError):
+                await self._engine.call(self._listen)
+                return
 
     def _listen(self) -> None:
         client = self._engine.client
