@@ -17,6 +17,7 @@ from autoagent_mcp.sandbox.base import Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.docker import container, harness_image, labels, leftovers, task_fit
 from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.docker.images import Images
+from autoagent_mcp.sandbox.docker.leftovers import Leftover
 from autoagent_mcp.sandbox.docker.owners import Owner
 from autoagent_mcp.sandbox.docker.sandbox import DockerSandbox
 from autoagent_mcp.sandbox.docker.watch import Watch
@@ -102,13 +103,22 @@ class DockerBackend:
         return image, (), harness_image.PYTHON
 
     async def remove_leftovers(self, workspace_id: str) -> int:
-        """See `base.Backend.remove_leftovers`; an engine that is away is asked the next time."""
+        """See `base.Backend.remove_leftovers`; what cannot be found or removed now is left to the next start."""
         try:
             await self._engine.connect()
-        except SetupError as error:
+            found = await self._engine.call(leftovers.find, self._engine.client, self._owner, workspace_id)
+        except (SetupError, EngineError) as error:
             _log.info("Leftover sandboxes were not looked for: %s", error)
             return 0
-        return await self._engine.call(leftovers.remove_all, self._engine.client, self._owner, workspace_id)
+        return [await self._has_removed(leftover) for leftover in found].count(True)
+
+    async def _has_removed(self, leftover: Leftover) -> bool:
+        try:
+            await self._engine.call(leftovers.remove, self._engine.client, leftover)
+        except EngineError as error:
+            _log.warning("A killed server's %s %s was not removed: %s", leftover.kind, leftover.id[:12], error)
+            return False
+        return True
 
     # What sandboxes share
 

@@ -69,18 +69,6 @@ def remove(client: Client, leftover: Leftover) -> None:
         remove_network(client, leftover.id)
 
 
-def remove_all(client: Client, owner: Owner, workspace_id: str) -> int:
-    """Remove what dead makers left of a workspace; return how much that was; blocks.
-
-    Raises:
-        docker.errors.DockerException: See `remove`.
-    """
-    found = find(client, owner, workspace_id)
-    for leftover in found:
-        remove(client, leftover)
-    return len(found)
-
-
 def remove_container(client: Client, container: str) -> None:
     """Kill a container and remove it with its volumes; one that is gone already is no error; blocks.
 
