@@ -93,6 +93,8 @@ async def check_tasks(workspace: Workspace, names: tuple[str, ...], *, as_json: 
         sys.stdout.write(json.dumps([row.model_dump(mode="json") for row in rows], indent=1) + "\n")
     else:
         _show(console, rows, bench.backend.name)
+    for notice in bench.notices:
+        console.print(notice, markup=False, soft_wrap=True)
     return all(row.verdict is not Verdict.BROKEN for row in rows)
 
 

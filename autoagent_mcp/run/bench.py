@@ -30,6 +30,8 @@ class Bench:
         self._is_checked = False
         self._gateway: Gateway | None = None
         self.backend = backends["bubblewrap"]
+        self.notices: tuple[str, ...] = ()
+        """Why Docker was not taken, where `auto` would rather have had it."""
 
     async def choose(self) -> None:
         """Take the backend that the settings name; for `auto` Docker where an engine answers, else bubblewrap."""
@@ -37,8 +39,9 @@ class Bench:
         if wanted == "auto":
             try:
                 await self._backends["docker"].check()
-            except SetupError:
+            except SetupError as error:
                 wanted = "bubblewrap"
+                self.notices = (f"Docker was not taken: {error.problem}",)
             else:
                 wanted = "docker"
         self.backend = self._backends[wanted]
@@ -47,6 +50,7 @@ class Bench:
         """Take the backend that the baseline was measured on, where the settings leave it open."""
         if self.config.run.backend == "auto" and name in self._backends:
             self.backend = self._backends[name]
+            self.notices = ()
             self._is_checked = False
 
     async def ready_backend(self) -> Backend:
