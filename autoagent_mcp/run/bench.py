@@ -17,6 +17,9 @@ from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
 from autoagent_mcp.workspace import Workspace, user_cache, user_state
 
+_FIRST_LOOK_SEC = 3
+"""For Docker to answer where bubblewrap would do as well: the first call waits for it."""
+
 
 class Bench:
     """Made by `open_bench`."""
@@ -38,7 +41,7 @@ class Bench:
         wanted = self.config.run.backend
         if wanted == "auto":
             try:
-                await self._backends["docker"].check()
+                await self._backends["docker"].check(patience_sec=_FIRST_LOOK_SEC)
             except SetupError as error:
                 wanted = "bubblewrap"
                 self.notices = (f"Docker was not taken: {error.problem}",)

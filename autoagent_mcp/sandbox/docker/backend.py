@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import EngineError, SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import ImageSource, Task
-from autoagent_mcp.sandbox.base import Image, Mount, Sandbox, SandboxSpec
+from autoagent_mcp.sandbox.base import PATIENCE_SEC, Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.docker import container, harness_image, labels, leftovers, task_fit
 from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.docker.images import Images
@@ -65,9 +65,9 @@ class DockerBackend:
         """See `base.Backend.notices`."""
         return task_fit.notices(task)
 
-    async def check(self) -> None:
+    async def check(self, *, patience_sec: int = PATIENCE_SEC) -> None:
         """See `base.Backend.check`; the engine is asked alone, as an image to start might have to be pulled."""
-        await self._engine.connect()
+        await self._engine.connect(patience_sec=patience_sec)
         try:
             await self._engine.call(self._engine.client.ping)
         except EngineError as error:

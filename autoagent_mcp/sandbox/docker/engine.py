@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
 from autoagent_mcp.errors import EngineError, SetupError
+from autoagent_mcp.sandbox.base import PATIENCE_SEC
 
 _T = TypeVar("_T")
 Client: TypeAlias = Any
@@ -25,7 +26,6 @@ _OLDEST_API = (1, 41)
 """Of engine 20.10."""
 _CALLS = 32
 _CONNECTIONS = 64
-_CONNECT_SEC = 10
 _CALL_SEC = 120
 """For an answer to begin; a build or a pull says something long before."""
 _AWAY_HINT = "Start the engine (`docker info` tells whether it answers), or set DOCKER_HOST to one that runs."
@@ -46,15 +46,18 @@ class Engine:
         """The docker package's own client, safe to use from several threads; there once `connect` was called."""
         return self._client
 
-    async def connect(self) -> None:
+    async def connect(self, *, patience_sec: int = PATIENCE_SEC) -> None:
         """Connect, where it is not done yet.
+
+        Args:
+            patience_sec: For it to answer.
 
         Raises:
             SetupError: There is no engine, it does not answer, or it is older than 20.10.
         """
         async with self._connecting:
             if self._client is None:
-                self._client = await anyio.to_thread.run_sync(_connect)
+                self._client = await anyio.to_thread.run_sync(_connect, patience_sec)
 
     async def call(self, function: Callable[..., _T], *args: object, **kwargs: object) -> _T:
         """Run a blocking call of the client in a worker thread; a cancellation waits for its end.
@@ -115,10 +118,10 @@ def hang_up(answer: Any) -> None:  # noqa: ANN401 - what lies behind a response 
             answer.raw.shutdown()
 
 
-def _connect() -> Client:
+def _connect(patience_sec: int) -> Client:
     where = _where()
     try:
-        client: Client = docker.APIClient(**where, version="auto", timeout=_CONNECT_SEC, max_pool_size=_CONNECTIONS)
+        client: Client = docker.APIClient(**where, version="auto", timeout=patience_sec, max_pool_size=_CONNECTIONS)
         client.timeout = _CALL_SEC
     except ImportError as error:
         raise SetupError(f"The engine at {where.get('base_url')} cannot be reached: {error}.", _SSH_HINT) from error
