@@ -112,11 +112,28 @@ class HarnessSettings(Frozen):
 class DecisionSettings(Frozen):
     """What counts as a pass and which rule decides."""
 
-    rule: Literal["seed"] = "seed"
+    rule: Literal["evidence", "seed"] = "evidence"
+    """`evidence` keeps what fresh pairs of candidate and incumbent prove; `seed` what passed more trials in one run."""
     reward_key: str = "reward"
     """Which key of a verifier's reward.json counts; the only one counts, whatever its name."""
     passed_at: float = 1.0
     """A trial passes with a reward of at least this."""
+
+
+class SplitSettings(Frozen):
+    """Which tasks are hidden: whether a change does worse on them is all that is ever told of them."""
+
+    hidden_dir: str | None = None
+    """A folder with tasks outside the workspace; relative to the workspace, or below `~`."""
+    hidden_fraction: float | None = Field(default=None, gt=0, lt=1)
+    """About how many of the tasks in `tasks_dir` are hidden, in name only: each is chosen by its name and the seed."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.hidden_dir is None) == (self.hidden_fraction is None):
+            raise ValueError("it needs either a hidden_dir or a hidden_fraction")
+        return self
 
 
 class Config(Frozen):
@@ -130,6 +147,7 @@ class Config(Frozen):
     sandbox: SandboxSettings = SandboxSettings()
     harness: HarnessSettings = HarnessSettings()
     decision: DecisionSettings = DecisionSettings()
+    split: SplitSettings | None = None
 
     @property
     def concurrency(self) -> int:

@@ -37,6 +37,9 @@ def test_a_judge_is_a_model_with_a_budget_of_its_own(tmp_path: Path) -> None:
         ("[trial]\nmax_turns = 0\n", "trial.max_turns"),
         ("[judge]\nnmae = 'fair'\n", "judge.nmae is no known key; the nearest is judge.name"),
         ("[judge.budget]\nmax_cost_usd = 0\n", "judge.budget.max_cost_usd"),
+        ("[split]\n", "split: Value error, it needs either a hidden_dir or a hidden_fraction"),
+        ("[split]\nhidden_dir = '~/h'\nhidden_fraction = 0.5\n", "needs either"),
+        ("[split]\nhidden_fraction = 1\n", "split.hidden_fraction"),
         ("[model\n", "not valid TOML"),
     ],
 )
