@@ -7,7 +7,7 @@ verifier that asks a model gets a session of its own, for the judge's model.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 
 import anyio
@@ -50,15 +50,14 @@ class Gateway:
         self._judge = judge
         self._sessions: dict[str, Session] = {}
         apis = (ChatApi(), ResponsesApi(), MessagesApi())
-        routes = [
-            *(Route(api.path, ModelCalls(self._sessions, api), methods=["POST"]) for api in apis),
+        models = [Route(api.path, ModelCalls(self._sessions, api), methods=["POST"]) for api in apis]
+        environment = [
             Route("/environment/exec", Commands(self._sessions), methods=["POST"]),
             Route("/environment/upload", Uploads(self._sessions), methods=["PUT"]),
             Route("/environment/download", Downloads(self._sessions), methods=["GET"]),
         ]
-        offered = ", ".join(f"{'/'.join(sorted((route.methods or set()) - {'HEAD'}))} {route.path}" for route in routes)
-        unknown = _unknown(self._sessions, offered)
-        self.app = Starlette(routes=routes, exception_handlers={404: unknown, 405: unknown})
+        unknown = _unknown(self._sessions, _listed(models), _listed(environment))
+        self.app = Starlette(routes=[*models, *environment], exception_handlers={404: unknown, 405: unknown})
 
     def session(self, files: TrialFiles, sandbox: Sandbox, limits: Spending) -> AbstractAsyncContextManager[Session]:
         """Open a trial's door; when the context is left its token is dead and its calls under way are cancelled.
@@ -214,10 +213,20 @@ def _listener(port: int) -> socket.socket:
     return listener
 
 
-def _unknown(sessions: Mapping[str, Session], offered: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _listed(routes: Sequence[Route]) -> tuple[str, ...]:
+    return tuple(f"{'/'.join(sorted((route.methods or set()) - {'HEAD'}))} {route.path}" for route in routes)
+
+
+def _unknown(
+    sessions: Mapping[str, Session], models: tuple[str, ...], environment: tuple[str, ...]
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer what no route takes with those that are open to the caller: commands and files where it has a sandbox."""
+
     async def answer(request: Request, _error: Exception) -> Response:
+        session = sessions.get(token_of(request.headers))
+        offered = ", ".join(models + environment if session and session.sandbox else models)
         message = f"{request.method} {request.url.path[:200]} is not allowed by autoagent-mcp; there are {offered}"
-        if session := sessions.get(token_of(request.headers)):
+        if session:
             session.refuse(RefusedError(404, "unknown_route", message))
         return Response(
             pydantic_core.to_json(openai_error("unknown_route", message, 404)), 404, None, "application/json"
