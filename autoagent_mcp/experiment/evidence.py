@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from itertools import accumulate
 
 CONFIRMED = 20.0
 """Evidence of the champion over the baseline that confirms what was kept provisionally: luck in at most 1 of 20."""
@@ -34,7 +35,7 @@ def evidence(wins: int, losses: int) -> float:
     """Return the evidence of pairs that were won, lost or tied; a tie says nothing.
 
     It is the mean over all stakes L from 0 to 1 of (1 + L)^wins (1 - L)^losses, exactly:
-    the sum of C(n + 1, k) over k <= wins, divided by (n + 1) C(n, wins), where n = wins + losses.
+    the sum of C(n + 1, k) over k > losses, divided by (n + 1) C(n, losses), where n = wins + losses.
 
     Args:
         wins: Pairs in which the candidate's reward was higher.
@@ -44,7 +45,8 @@ def evidence(wins: int, losses: int) -> float:
         1 without any pair; at most 1e12, as nothing depends on more.
     """
     pairs = wins + losses
-    numerator = sum(math.comb(pairs + 1, k) for k in range(wins + 1))
+    chosen = accumulate(range(1, losses + 1), lambda before, k: before * (pairs + 2 - k) // k, initial=1)
+    numerator = 2 ** (pairs + 1) - sum(chosen)
     denominator = (pairs + 1) * math.comb(pairs, wins)
     return _MOST if numerator >= int(_MOST) * denominator else numerator / denominator
 
