@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,18 @@ from autoagent_mcp.sandbox.docker.pull import pull
 
 _TAIL_LINES = 20
 _TAIL_CHARS = 8000
+_MAY_PASS = re.compile(
+    r"network|connect|resolv|time[d-]* ?out|temporar|fetch|unable to access|dial tcp|error sending|sslerror|handshake"
+    r"|eai_again|econn|etimedout|enotfound|returned error|\b(?:429|50[0-4])\b"
+    r"|no space left|allocate memory|exit code: 137",
+    re.IGNORECASE,
+)
+"""What curl, apt, pip, uv, npm, git and go say where the network or this machine is at fault. It may take in too much:
+then a build is tried again in vain."""
+
+
+class RecipeError(SandboxError):
+    """A build that failed by its own doing: the same files would fail again."""
 
 
 async def build(
@@ -42,6 +55,7 @@ async def build(
         log: Where the output goes as it comes; replaced.
 
     Raises:
+        RecipeError: A step of it failed, and neither the network nor this machine seems to be at fault.
         SandboxError: It failed; with the end of the output.
         EngineError: The engine is away, or went away.
     """
@@ -52,17 +66,19 @@ async def build(
         try:
             await _until_built(engine, params, context, timeout_sec, output)
         except TimeoutError:
-            output.error = f"it took longer than {timeout_sec:g} s"
+            raise _failure(tag, f"it took longer than {timeout_sec:g} s", output.end, log) from None
         except EngineError as error:
             if error.status is None:
                 raise
-            output.error = error.problem.rstrip(".")
+            raise _failure(tag, error.problem.rstrip("."), output.end, log) from error
     if output.error:
-        tail = "\n".join(output.tail.splitlines()[-_TAIL_LINES:])
-        raise SandboxError(
-            f"The build of image {tag} failed: {output.error}. Its output ended so:\n{tail}\n",
-            f"Correct its Dockerfile; the whole output is in {log}.",
-        )
+        may_pass = output.unknown_images or _MAY_PASS.search(f"{output.error}\n{output.end}")
+        raise _failure(tag, output.error, output.end, log, SandboxError if may_pass else RecipeError)
+
+
+def _failure(tag: str, why: str, end: str, log: Path, kind: type[SandboxError] = SandboxError) -> SandboxError:
+    problem = f"The build of image {tag} failed: {why}. Its output ended so:\n{end}\n"
+    return kind(problem, f"Correct its Dockerfile; the whole output is in {log}.")
 
 
 async def _until_built(
@@ -125,8 +141,13 @@ class _Output:
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
-        self.tail = ""
+        self._tail = ""
         self.begin()
+
+    @property
+    def end(self) -> str:
+        """The last lines."""
+        return "\n".join(self._tail.splitlines()[-_TAIL_LINES:])
 
     def begin(self) -> None:
         self._trace = BuildTrace()
@@ -146,4 +167,4 @@ class _Output:
 
     def write(self, text: str) -> None:
         self._file.write(text)
-        self.tail = (self.tail + text)[-_TAIL_CHARS:]
+        self._tail = (self._tail + text)[-_TAIL_CHARS:]

@@ -19,6 +19,7 @@ from autoagent_mcp.sandbox import archive
 from autoagent_mcp.sandbox.base import Image
 from autoagent_mcp.sandbox.docker import buildkit, task_fit
 from autoagent_mcp.sandbox.docker.build_context import BuildContext
+from autoagent_mcp.sandbox.docker.buildkit import RecipeError
 from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.docker.labels import MADE, REPOSITORY
 from autoagent_mcp.sandbox.docker.pull import pull
@@ -45,6 +46,8 @@ class Images:
         self._slots = anyio.CapacityLimiter(_AT_ONCE)
         self._files = anyio.CapacityLimiter(_AT_ONCE)
         self._digests: dict[tuple[Path, str, str], str] = {}
+        self._failed: dict[str, tuple[str, str]] = {}
+        """What was said of builds that would fail again, by the image's tag, which goes by its content."""
 
     async def of_task(self, task: Task, source: ImageSource) -> Image:
         """Make a task's image ready: `docker_image` as it is, pulled where it is missing, else its Dockerfile's.
@@ -145,10 +148,19 @@ class Images:
             return None
 
     async def _build(self, tag: str, context: BuildContext, timeout_sec: float) -> None:
+        if tag in self._failed:
+            raise SandboxError(*self._failed[tag])
         log = self._cache / "builds" / f"{tag.rpartition(':')[2]}.log"
         with tempfile.TemporaryFile() as packed:
             await self._in_thread(context.write, packed)
-            await buildkit.build(self._engine, tag, packed, labels={MADE: "image"}, timeout_sec=timeout_sec, log=log)
+            try:
+                await buildkit.build(
+                    self._engine, tag, packed, labels={MADE: "image"}, timeout_sec=timeout_sec, log=log
+                )
+            except RecipeError as error:
+                hint = f"{error.hint} It is not built again as it is while this server lives."
+                self._failed[tag] = error.problem, hint
+                raise
 
     def _layer(self, folder: Path, target: PurePosixPath) -> Path:
         layer = archive.pack(folder, under=target.relative_to("/").as_posix())
