@@ -55,6 +55,10 @@ def change_from_outside(workspace: Workspace, *statements: str) -> None:
         connection.commit()
 
 
+def change_rows(workspace: Workspace, statement: str) -> None:
+    change_from_outside(workspace, "DROP TRIGGER entries_never_change", "DROP TRIGGER entries_never_go", statement)
+
+
 async def fill(workspace: Workspace, count: int = 3) -> list[str]:
     async with opened(workspace) as ledger:
         for number in range(count):
@@ -102,21 +106,63 @@ async def test_a_row_can_neither_be_changed_nor_deleted(workspace: Workspace) ->
         ("UPDATE entries SET seq = 5 WHERE seq = 2", 2),
     ],
 )
-async def test_a_row_changed_with_the_triggers_dropped_is_named(
+async def test_a_row_changed_while_no_server_ran_is_named_and_filled_again_from_the_lines(
     workspace: Workspace, statement: str, entry: int
 ) -> None:
-    await fill(workspace)
-    change_from_outside(workspace, "DROP TRIGGER entries_never_change", "DROP TRIGGER entries_never_go", statement)
-    with pytest.raises(LedgerError, match=f"Entry {entry} of the ledger"):
-        await Ledger.open(workspace)
-
-
-async def test_entries_cut_off_at_the_end_are_missed(workspace: Workspace) -> None:
-    await fill(workspace)
-    change_from_outside(workspace, "DROP TRIGGER entries_never_go", "DELETE FROM entries WHERE seq = 2")
+    lines = await fill(workspace)
+    change_rows(workspace, statement)
     async with opened(workspace) as ledger:
-        with pytest.raises(LedgerError, match=r"had 3 entries .* now it has 2"):
+        assert ledger.changed == [entry]
+        assert ledger.length == entry
+        await ledger.rebuild(lines)
+        await ledger.check_seal()
+        assert ledger.changed == [entry]
+        assert await ledger.lines() == lines
+    assert list(workspace.state.glob("ledger.sqlite3.changed-*"))
+    async with opened(workspace) as ledger:
+        assert ledger.changed == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "entry"),
+    [
+        ('UPDATE entries SET body = \'{"text":"forged"}\' WHERE seq = 1', 1),
+        ("DELETE FROM entries WHERE seq = 2", 2),
+        ("INSERT INTO entries VALUES (3, '2020', 'note', '{}', '', '')", 3),
+    ],
+)
+async def test_a_row_changed_between_two_calls_is_named_and_put_right(
+    workspace: Workspace, statement: str, entry: int
+) -> None:
+    async with opened(workspace) as ledger:
+        for number in range(3):
+            await ledger.append("note", Note(text=f"entry {number}"))
+        lines = await ledger.lines()
+        assert await ledger.is_as_written()
+        change_rows(workspace, statement)
+        assert not await ledger.is_as_written()
+        assert ledger.changed == [entry]
+        await ledger.restore(lines)
+        assert await ledger.is_as_written()
+        assert await ledger.lines() == lines
+        await ledger.append("note", Note(text="goes on"))
+        assert await ledger.is_as_written()
+
+
+async def test_entries_cut_off_at_the_end_are_missed_until_that_was_told(workspace: Workspace) -> None:
+    await fill(workspace)
+    change_rows(workspace, "DELETE FROM entries WHERE seq = 2")
+    for _ in range(2):
+        async with opened(workspace) as ledger:
             await ledger.check_seal()
+            assert ledger.changed == [2]
+            assert "had 3 entries when it was written last; now it has 2" in ledger.notices[0]
+            await ledger.seal()
+    async with opened(workspace) as ledger:
+        await ledger.seal()
+    async with opened(workspace) as ledger:
+        await ledger.check_seal()
+        assert ledger.changed == []
 
 
 async def test_a_ledger_that_is_gone_as_a_whole_is_told_and_no_error(workspace: Workspace) -> None:
