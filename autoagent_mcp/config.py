@@ -35,11 +35,16 @@ class ModelSettings(Frozen):
     service_tier: str | None = None
     temperature: float | None = None
     """Sent with every call where set; what a harness asks for is overruled."""
+    seed: int | None = None
+    """Each call gets a seed drawn from this, its run, its trial and its number: the same runs of the same workspace
+    are answered the same by a provider that keeps to it, as `local` does. Responses has a seed only at `local`."""
 
     @model_validator(mode="after")
-    def _needs_a_place(self) -> Self:
+    def _is_possible(self) -> Self:
         if self.provider == "openai-compatible" and not self.base_url:
             raise ValueError("the provider 'openai-compatible' needs a base_url")
+        if self.provider == "anthropic" and self.seed is not None:
+            raise ValueError("the provider 'anthropic' takes no seed")
         return self
 
 
@@ -89,6 +94,25 @@ class RunSettings(Frozen):
     """Trials side by side; 0 means twice the number of cores."""
     attempts: int = Field(default=1, ge=1)
     """Trials per task in a suite run."""
+    max_cost_usd: float | None = Field(default=None, gt=0)
+    """For all model calls of a run, those of verifiers and of trials tried again too."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """The same in prompt and completion tokens together."""
+
+
+class BudgetSettings(Frozen):
+    """What all runs of the workspace may take together; where nothing is set there is no limit.
+
+    At a limit no new trial starts and those under way end; raising it lets the run go on where it stopped.
+    """
+
+    max_experiments: int | None = Field(default=None, gt=0)
+    max_cost_usd: float | None = Field(default=None, gt=0)
+    """For the model calls of all runs; not kept where the model's price is not known."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """The same in prompt and completion tokens together."""
+    max_hours: float | None = Field(default=None, gt=0)
+    """In which runs go on, added up."""
 
 
 class SandboxSettings(Frozen):
@@ -144,6 +168,7 @@ class Config(Frozen):
     judge: JudgeSettings | None = None
     trial: TrialSettings = TrialSettings()
     run: RunSettings = RunSettings()
+    budget: BudgetSettings = BudgetSettings()
     sandbox: SandboxSettings = SandboxSettings()
     harness: HarnessSettings = HarnessSettings()
     decision: DecisionSettings = DecisionSettings()
