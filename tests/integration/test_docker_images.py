@@ -204,7 +204,7 @@ async def test_callers_of_a_build_that_fails_all_fail_and_a_later_one_tries_agai
 ) -> None:
     nonce = uuid.uuid4().hex
     mount = f"--mount=type=cache,id={nonce},target=/count"
-    count = f"RUN {mount} n=$(ls /count | wc -l); touch /count/$n; echo attempt $n; exit 1"
+    count = f"RUN {mount} n=$(ls /count | wc -l); touch /count/$n; echo connection lost; echo attempt $n; exit 1"
     task = make_task(tmp_path / "task", f"FROM {BASE}\nENV NONCE={nonce}\n{count}\n")
     said: list[str] = []
 
