@@ -15,6 +15,7 @@ AutoagentError
   + BusyError         another run goes on in this workspace
   + UnknownNameError  no such task, run, trial or experiment
   + DecisionRefused   a keep or a revert that the rules do not allow
+  + HiddenError       the hidden tasks cannot say anything about a change
   + ExportError       a run cannot be written in another tool's format
 
 Each carries two sentences: what was seen (with the name, path or number), and what to do about it. The text of one of
@@ -35,6 +36,7 @@ __all__ = [
     "ExportError",
     "GatewayError",
     "HarnessError",
+    "HiddenError",
     "LedgerError",
     "NotComparableError",
     "RepoError",
@@ -116,6 +118,10 @@ class NotComparableError(AutoagentError):
 
 class DecisionRefused(AutoagentError):  # noqa: N818 - a refusal is an answer
     """A keep or a revert that the rules do not allow."""
+
+
+class HiddenError(AutoagentError):
+    """The hidden tasks cannot say whether a change is worse; tells nothing else of them."""
 
 
 class ExportError(AutoagentError):

@@ -9,6 +9,9 @@
     runs/<run>/run.json
     runs/<run>/<task>__<n>/          see models.trial.TrialFiles
     gateway/<time>/                  the calls of `autoagent-mcp gateway`
+
+<the user's state folder>/hidden/<workspace id>/     of hidden tasks, which the workspace must not tell of
+  cases.json  names.json  server.log  runs/          as above
 """
 
 from __future__ import annotations
@@ -79,6 +82,11 @@ class Workspace(Frozen):
         """One folder of model calls per `autoagent-mcp gateway`."""
         return self.state / "gateway"
 
+    @property
+    def hidden(self) -> HiddenPlace:
+        """Where what is measured on hidden tasks lies."""
+        return HiddenPlace(folder=user_state() / "hidden" / self.id)
+
     def run(self, run_id: str) -> Path:
         """Return a run's folder."""
         return self.runs / run_id
@@ -88,11 +96,30 @@ class Workspace(Frozen):
         return TrialFiles(folder=self.run(run_id) / trial_id)
 
 
+class HiddenPlace(Workspace):
+    """The place of a workspace's hidden runs, outside of it."""
+
+    @property
+    def state(self) -> Path:
+        """The folder itself: nothing else lies there."""
+        return self.folder
+
+    @property
+    def cases(self) -> Path:
+        """What the hidden tasks said so far."""
+        return self.folder / "cases.json"
+
+    @property
+    def names(self) -> Path:
+        """Which task is meant by a name in the runs."""
+        return self.folder / "names.json"
+
+
 def user_cache() -> Path:
     """Return the folder for what can be made again: images' files, build logs, harness environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoagent-mcp"
 
 
 def user_state() -> Path:
-    """Return the folder for what must outlive a workspace: the heads of ledger chains."""
+    """Return the folder for what must outlive a workspace: heads of ledger chains, runs on hidden tasks."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autoagent-mcp"
