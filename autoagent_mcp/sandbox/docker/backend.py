@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import EngineError, SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import ImageSource, Task
+from autoagent_mcp.sandbox import unsupported
 from autoagent_mcp.sandbox.base import PATIENCE_SEC, Image, Mount, Sandbox, SandboxSpec
 from autoagent_mcp.sandbox.docker import container, harness_image, labels, leftovers, task_fit
 from autoagent_mcp.sandbox.docker.engine import Engine
@@ -59,7 +60,7 @@ class DockerBackend:
 
     def refusals(self, task: Task) -> tuple[str, ...]:
         """See `base.Backend.refusals`."""
-        return task_fit.refusals(task)
+        return unsupported.refusals(task)
 
     def notices(self, task: Task) -> tuple[str, ...]:
         """See `base.Backend.notices`."""

@@ -182,10 +182,10 @@ async def test_the_same_context_gives_the_same_image_and_another_gives_another(
         ({"environment": {"gpus": 1}}, "gpus"),
         ({"environment": {"tpu": {"type": "v4", "topology": "2x2"}}}, "tpu"),
         ({"environment": {"os": "windows"}}, "os = 'windows'"),
-        ({"artifacts": [{"source": "/a", "service": "db"}]}, "artifacts service = 'db'"),
+        ({"artifacts": [{"source": "/a", "service": "db"}]}, "artifact '/a' of service 'db'"),
         ({"agent": {"user": "agent"}}, "[agent] user = 'agent'"),
         ({"verifier": {"user": 1000}}, "[verifier] user = 1000"),
-        ({"verifier": {"collect": [{"command": "true", "service": "db"}]}}, "[[verifier.collect]]"),
+        ({"verifier": {"collect": [{"command": "true", "service": "db"}]}}, "[verifier] collect of service 'db'"),
     ],
 )
 def test_settings_that_cannot_be_honoured_are_named(
