@@ -12,7 +12,9 @@ import docker
 import pytest
 from support.engines import BASE, left, over_tcp
 
+from autoagent_mcp.errors import EngineError
 from autoagent_mcp.sandbox.docker.backend import DockerBackend, open_backend
+from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.docker.owners import Owner
 
 pytestmark = pytest.mark.docker
@@ -66,3 +68,17 @@ async def test_a_leftover_that_cannot_be_removed_now_is_left_to_the_next_start(
         for one in client.networks(filters={"id": [free, busy]}):
             client.remove_network(one["Id"])
         client.close()
+
+
+async def test_what_an_engine_says_becomes_a_sentence_with_one_full_stop(workspace_id: str) -> None:
+    engine = Engine()
+    await engine.connect()
+    try:
+        await engine.call(engine.client.create_container, BASE, name=workspace_id)
+        with pytest.raises(EngineError) as caught:  # 'Conflict. The container name "..." is already in use by ... .'
+            await engine.call(engine.client.create_container, BASE, name=workspace_id)
+        assert "is already in use" in caught.value.problem
+        assert caught.value.problem.endswith("reuse that name.")
+    finally:
+        await engine.call(engine.client.remove_container, workspace_id)
+        await engine.aclose()

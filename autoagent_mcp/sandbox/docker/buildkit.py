@@ -70,14 +70,14 @@ async def build(
         except EngineError as error:
             if error.status is None:
                 raise
-            raise _failure(tag, error.problem.rstrip("."), output.end, log) from error
+            raise _failure(tag, error.problem, output.end, log) from error
     if output.error:
         may_pass = output.unknown_images or _MAY_PASS.search(f"{output.error}\n{output.end}")
         raise _failure(tag, output.error, output.end, log, SandboxError if may_pass else RecipeError)
 
 
 def _failure(tag: str, why: str, end: str, log: Path, kind: type[SandboxError] = SandboxError) -> SandboxError:
-    problem = f"The build of image {tag} failed: {why}. Its output ended so:\n{end}\n"
+    problem = f"The build of image {tag} failed: {why.rstrip('.')}. Its output ended so:\n{end}\n"
     return kind(problem, f"Correct its Dockerfile; the whole output is in {log}.")
 
 
@@ -163,7 +163,7 @@ class _Output:
         elif line.get("id") == "moby.image.id":
             self.is_built = True
         elif error := said(line):
-            self.error = error.rstrip(".")
+            self.error = error
 
     def write(self, text: str) -> None:
         self._file.write(text)

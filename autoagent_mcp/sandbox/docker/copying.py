@@ -19,7 +19,7 @@ import requests
 from docker.errors import APIError, NotFound, create_api_error_from_http_exception
 
 from autoagent_mcp.errors import SandboxRefused
-from autoagent_mcp.sandbox.docker.engine import Client
+from autoagent_mcp.sandbox.docker.engine import Client, clause
 
 if TYPE_CHECKING:
     from autoagent_mcp.sandbox.base import Sandbox
@@ -90,7 +90,7 @@ async def put_inside(sandbox: Sandbox, archive: bytes, target: str) -> None:
         await process.stdin.aclose()
         said = b"".join([part async for part in process.stderr])
         if await process.wait() != 0:
-            complaint = said.decode(errors="replace")[-300:]
+            complaint = clause(said.decode(errors="replace")[-300:])
             raise SandboxRefused(f"Files cannot be put below {target}: {complaint}.", "Put less.")
     finally:
         await process.kill()

@@ -26,6 +26,7 @@ _OLDEST_API = (1, 41)
 """Of engine 20.10."""
 _CALLS = 32
 _CONNECTIONS = 64
+_SAID_CHARS = 1000
 _CALL_SEC = 120
 """For an answer to begin; a build or a pull says something long before."""
 _AWAY_HINT = "Start the engine (`docker info` tells whether it answers), or set DOCKER_HOST to one that runs."
@@ -99,12 +100,15 @@ def translated(function: Callable[..., _T], *args: object, **kwargs: object) -> 
     try:
         return function(*args, **kwargs)
     except APIError as error:
-        said = str(error.explanation or error)
-        raise EngineError(
-            f"The Docker engine refused: {said[:1000]}.", "See the engine's log.", error.status_code
-        ) from error
+        said = clause(error.explanation or error)
+        raise EngineError(f"The Docker engine refused: {said}.", "See the engine's log.", error.status_code) from error
     except (DockerException, requests.RequestException, OSError) as error:
-        raise EngineError(f"The Docker engine does not answer: {str(error)[:500]}.", _AWAY_HINT, None) from error
+        raise EngineError(f"The Docker engine does not answer: {clause(error)}.", _AWAY_HINT, None) from error
+
+
+def clause(said: object) -> str:
+    """Return what somebody said as the end of a sentence: shortened, and without a full stop of its own."""
+    return str(said)[:_SAID_CHARS].strip().rstrip(".")
 
 
 def hang_up(answer: Any) -> None:  # noqa: ANN401 - what lies behind a response is untyped
@@ -124,9 +128,11 @@ def _connect(patience_sec: int) -> Client:
         client: Client = docker.APIClient(**where, version="auto", timeout=patience_sec, max_pool_size=_CONNECTIONS)
         client.timeout = _CALL_SEC
     except ImportError as error:
-        raise SetupError(f"The engine at {where.get('base_url')} cannot be reached: {error}.", _SSH_HINT) from error
+        raise SetupError(
+            f"The engine at {where.get('base_url')} cannot be reached: {clause(error)}.", _SSH_HINT
+        ) from error
     except (DockerException, requests.RequestException, OSError) as error:
-        raise SetupError(f"No Docker engine answers: {str(error)[:500]}.", _AWAY_HINT) from error
+        raise SetupError(f"No Docker engine answers: {clause(error)}.", _AWAY_HINT) from error
     version = str(client.api_version)
     if tuple(int(part) for part in version.split(".")) < _OLDEST_API:
         client.close()

@@ -9,7 +9,7 @@ from docker.errors import InvalidRepository
 from docker.utils import parse_repository_tag
 
 from autoagent_mcp.errors import EngineError, SandboxError
-from autoagent_mcp.sandbox.docker.engine import Engine
+from autoagent_mcp.sandbox.docker.engine import Engine, clause
 from autoagent_mcp.sandbox.docker.progress import follow, said
 
 _HINT = "Correct its name, `docker login` where it is private, or bring it to the engine yourself (`docker load`)."
@@ -37,11 +37,11 @@ async def pull(engine: Engine, image: str, *, timeout_sec: float) -> None:
     except EngineError as error:
         if error.status is None:
             raise
-        complaints.append(error.problem.rstrip("."))
+        complaints.append(error.problem)
     except InvalidRepository as error:
         complaints.append(str(error))
     if complaints:
-        raise SandboxError(f"Image {image} is not on the engine and cannot be pulled: {complaints[0]}.", _HINT)
+        raise SandboxError(f"Image {image} is not on the engine and cannot be pulled: {clause(complaints[0])}.", _HINT)
 
 
 def _credentials(engine: Engine, repository: str) -> dict[str, str | bytes]:
