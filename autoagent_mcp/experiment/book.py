@@ -13,13 +13,24 @@ from dataclasses import dataclass
 
 from autoagent_mcp.ledger import Entry
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Began, Decided, Decision, Experiment, Measured, TaskHistory
-from autoagent_mcp.models.run import Run, RunKind, RunState, Score, Suite
+from autoagent_mcp.models.experiment import (
+    Began,
+    Decided,
+    Decision,
+    Experiment,
+    Judged,
+    Judgement,
+    Measured,
+    TaskHistory,
+)
+from autoagent_mcp.models.run import Run, RunKind, RunState, Score, Suite, TaskScore
 from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.trial import Arm
 
 BEGAN = "began"
 TRIED = "tried"
 MEASURED = "measured"
+JUDGED = "judged"
 DECIDED = "decided"
 
 
@@ -51,6 +62,13 @@ class _Totals:
     duration_sec: float = 0.0
 
 
+class Tally(Frozen):
+    """How often a task passed in trials that had no part in choosing the harness."""
+
+    passed: int = 0
+    attempts: int = 0
+
+
 class Book:
     """The ledger, read."""
 
@@ -67,6 +85,12 @@ class Book:
         self._by_identity: dict[str, int] = {}
         self._by_tree: dict[str, int] = {}
         self._suite_runs: dict[tuple[int, str], str] = {}
+        self._duels: dict[tuple[RunKind, int, int, str], str] = {}
+        self._judgements: dict[str, Judged] = {}
+        self.provisional = 0
+        """How many were kept provisionally since the last review."""
+        self._arms: dict[str, Mapping[Arm, Score]] = {}
+        self._fresh: defaultdict[tuple[int, str], dict[str, tuple[TaskScore, ...]]] = defaultdict(dict)
         self._suites: dict[str, Suite] = {}
         self._unfinished: dict[str, Score] = {}
         self._changed: set[int] = set()
@@ -75,6 +99,12 @@ class Book:
     def incumbent(self) -> Experiment | None:
         """The harness kept last; None before the baseline is measured."""
         return None if self._incumbent is None else self.experiments[self._incumbent]
+
+    @property
+    def last_confirmed(self) -> Experiment:
+        """The newest harness that was kept for good; the baseline at least."""
+        kept = (one for one in self.experiments if one.decision is Decision.KEEP and not one.is_provisional)
+        return max(kept, key=lambda one: one.n)
 
     @property
     def backend(self) -> str:
@@ -97,6 +127,29 @@ class Book:
         found = self._suite_runs.get((experiment, fingerprint))
         return None if found is None else self.runs[found]
 
+    def duel_of(self, kind: RunKind, experiment: int, opponent: int, fingerprint: str) -> RunRecord | None:
+        """Return the run that puts an experiment beside another one on a suite; there is one for each such pair."""
+        found = self._duels.get((kind, experiment, opponent, fingerprint))
+        return None if found is None else self.runs[found]
+
+    def judged(self, run: str) -> Judgement | None:
+        """Return what a duel showed."""
+        found = self._judgements.get(run)
+        return found.judgement if found else None
+
+    def tallies(self, experiment: int, fingerprint: str) -> dict[str, Tally]:
+        """Add up by task an experiment's fresh trials on a suite.
+
+        Those are the baseline's, those beside later candidates, and those after it was kept: none of them had a part in
+        choosing it.
+        """
+        tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        for tasks in self._fresh[experiment, fingerprint].values():
+            for task in tasks:
+                before, counted = tallies[task.task], task.attempts - task.unmeasured
+                tallies[task.task] = Tally(passed=before.passed + task.passed, attempts=before.attempts + counted)
+        return dict(tallies)
+
     def history(self, task: Task) -> TaskHistory:
         """Add up a task's trials in all runs."""
         totals = self._totals.get(task.name, _Totals())
@@ -115,6 +168,8 @@ class Book:
             self._begin(Began.model_validate_json(entry.body), entry)
         elif entry.kind == MEASURED:
             self._measure(Measured.model_validate_json(entry.body), entry)
+        elif entry.kind == JUDGED:
+            self._judge(Judged.model_validate_json(entry.body))
         elif entry.kind == DECIDED:
             self._decide(Decided.model_validate_json(entry.body), entry)
 
@@ -146,7 +201,7 @@ class Book:
             trials_seq=measured.trials_seq,
         )
         self.runs[run.id] = record
-        self._suite_runs[measured.experiment, run.suite.fingerprint] = run.id
+        self._take_in(record, measured)
         self._count_again(record, measured.score)
         experiment = self.experiments[measured.experiment]
         changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
@@ -156,6 +211,28 @@ class Book:
             changes["score"] = score
             self.task_scores[experiment.n] = _task_scores(measured.score)
         self._update(experiment, changes)
+
+    def _take_in(self, record: RunRecord, measured: Measured) -> None:
+        run, number, fingerprint = record.run, record.experiment, record.run.suite.fingerprint
+        if run.duel is None:
+            self._suite_runs[number, fingerprint] = run.id
+            experiment = self.experiments[number]
+            if run.kind is RunKind.SUITE and (experiment.parent is None or experiment.decision is Decision.KEEP):
+                self._fresh[number, fingerprint][run.id] = measured.score.tasks
+            return
+        self._duels[run.kind, number, run.duel.opponent, fingerprint] = run.id
+        self._arms[run.id] = measured.arms
+        self._fresh[run.duel.opponent, fingerprint][run.id] = measured.arms[Arm.INCUMBENT].tasks
+        chosen = Arm.CANDIDATE if run.kind is RunKind.REVIEW else Arm.SCORE
+        self._fresh[number, fingerprint][run.id] = measured.arms[chosen].tasks
+
+    def _judge(self, judged: Judged) -> None:
+        self._judgements[judged.run] = judged
+        record = self.runs[judged.run]
+        if record.run.kind is RunKind.REVIEW:
+            self.provisional = 0
+        else:
+            self._update(self.experiments[record.experiment], {"judgement": judged.judgement})
 
     def _count_again(self, record: RunRecord, score: Score) -> None:
         """Count a run's trials; those of a run that is taken up again were counted before."""
@@ -168,12 +245,17 @@ class Book:
 
     def _decide(self, decided: Decided, entry: Entry) -> None:
         experiment = self.experiments[decided.experiment]
-        changes = decided.model_dump(exclude={"experiment"}) | {"decided_at": entry.at}
+        changes = decided.model_dump(exclude={"experiment", "score_run"}) | {"decided_at": entry.at}
+        if decided.score_run:
+            score = self._arms[decided.score_run][Arm.SCORE]
+            changes["score"] = score.model_copy(update={"tasks": ()})
+            self.task_scores[experiment.n] = _task_scores(score)
         self._update(experiment, changes)
         self.last_decided = self.experiments[decided.experiment]
         self.kept += (decided.decision is Decision.KEEP) - (experiment.decision is Decision.KEEP)
         if decided.decision is Decision.KEEP:
             self._incumbent = decided.experiment
+            self.provisional += decided.is_provisional and experiment.decision is not Decision.KEEP
 
     def take_changed(self) -> list[Experiment]:
         """Return the experiments that changed since this was asked last, in order."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from autoagent_mcp.experiment.book import Tally
+from autoagent_mcp.experiment.evidence import margin_for
+from autoagent_mcp.experiment.race import opens_door
 from autoagent_mcp.models.experiment import Comparison, Decision, Verdict
-from autoagent_mcp.models.run import Run, RunState
+from autoagent_mcp.models.run import Run, RunState, Score
 from autoagent_mcp.models.trial import FailureCause
 
 
@@ -20,6 +25,28 @@ def decide(comparison: Comparison) -> Verdict:
             decision=Decision.KEEP, reason=f"As many trials passed ({now}) with a simpler harness ({nodes})."
         )
     return Verdict(decision=Decision.REVERT, reason=f"As many trials passed ({now}), and it is not simpler ({nodes}).")
+
+
+def open_door(score: Score, tallies: Mapping[str, Tally], comparison: Comparison) -> Verdict:
+    """Say whether a first run is good enough to confirm the candidate beside the incumbent; it never keeps one.
+
+    Args:
+        score: Of that run.
+        tallies: The incumbent's fresh trials by task; where there are none, its own first run stands in.
+        comparison: With that first run.
+    """
+    passed, attempts = score.passed, score.trials - score.unmeasured
+    pooled = [tallies[task.task] for task in score.tasks if task.task in tallies]
+    before = sum(tally.passed for tally in pooled) if pooled else comparison.passed_before
+    before_attempts = sum(tally.attempts for tally in pooled) if pooled else attempts
+    is_simpler = comparison.complexity_now < comparison.complexity_before
+    margin = margin_for(len(score.tasks)) if is_simpler else 0.0
+    is_open = opens_door(passed, attempts, before, before_attempts, margin=margin)
+    beside = f"{passed} of {attempts} trials passed, of the incumbent's {before} of {before_attempts}"
+    if is_open:
+        what = "No worse in its first run, and simpler" if is_simpler else "Better in its first run"
+        return Verdict(decision=Decision.KEEP, reason=f"{what}: {beside}. That may be luck.")
+    return Verdict(decision=Decision.REVERT, reason=f"No better in its first run: {beside}.")
 
 
 def crash_of(run: Run) -> str:

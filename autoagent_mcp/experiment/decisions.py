@@ -10,11 +10,10 @@ import anyio
 from autoagent_mcp.errors import DecisionRefused, NotComparableError, RepoError
 from autoagent_mcp.experiment.book import DECIDED, Book, RunRecord
 from autoagent_mcp.experiment.comparison import compare
-from autoagent_mcp.experiment.decision import decide
-from autoagent_mcp.experiment.record import Record
-from autoagent_mcp.experiment.runs import Runs
+from autoagent_mcp.experiment.decision import decide, open_door
+from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.harness import boundary
-from autoagent_mcp.models.experiment import Comparison, Decided, Decision, Experiment, Verdict
+from autoagent_mcp.models.experiment import Comparison, Decided, Decision, Experiment, Judgement, Outcome, Verdict
 from autoagent_mcp.models.run import Run, RunKind
 from autoagent_mcp.repo import Editable
 
@@ -26,11 +25,12 @@ _DROPPED = {Decision.REVERT, Decision.CRASH}
 class Decisions:
     """Decides about candidates."""
 
-    def __init__(self, model: str, record: Record, runs: Runs) -> None:
-        self._model = model
-        self._record = record
-        self._repo = record.repo
-        self._runs = runs
+    def __init__(self, shared: Shared) -> None:
+        self._model = shared.bench.config.model.name
+        self._rule = shared.bench.config.decision.rule
+        self._record = shared.record
+        self._repo = shared.record.repo
+        self._runs = shared.runs
 
     @property
     def _book(self) -> Book:
@@ -44,7 +44,7 @@ class Decisions:
         if run.kind is RunKind.SUITE:
             before = self._book.run_of(incumbent.n, run.suite.fingerprint)
             return None if before is None else await self._compare(before, record)
-        last = self._last_suite_run(incumbent)
+        last = self.last_suite_run(incumbent)
         is_alike = last is not None and (last.run.suite.model, last.run.suite.backend) == (
             run.suite.model,
             run.suite.backend,
@@ -52,7 +52,7 @@ class Decisions:
         return await self._compare(last, record) if last is not None and is_alike else None
 
     async def verdict(self, record: RunRecord) -> Verdict:
-        """Say what the rule makes of a suite run.
+        """Say what the rule makes of a suite run; under `evidence` a keep means that it may be confirmed.
 
         Raises:
             DecisionRefused: There is no baseline, or the run measured too little to say.
@@ -74,7 +74,11 @@ class Decisions:
                 f"Run {run.id} measured other tasks, another model, backend or other limits than the incumbent's runs.",
                 "Call revert_change, then run_suite, which measures the incumbent anew; then make the change again.",
             )
-        return decide(await self._compare(before, record))
+        comparison = await self._compare(before, record)
+        if self._rule == "seed":
+            return decide(comparison)
+        tallies = self._book.tallies(incumbent.n, run.suite.fingerprint)
+        return open_door(await self._record.score(record), tallies, comparison)
 
     def require_incumbent(self) -> Experiment:
         """Return the incumbent.
@@ -86,11 +90,10 @@ class Decisions:
             raise DecisionRefused("There is no baseline yet.", "Call run_suite with the unmodified agent.py first.")
         return self._book.incumbent
 
-    async def keep(self, reflection: str, fingerprint: str) -> Experiment:
-        """Keep the working files; the same files again are kept already, and nothing happens.
+    async def asked(self, fingerprint: str) -> RunRecord | None:
+        """Return the suite run that lets the working files be kept; None where they are kept already.
 
         Args:
-            reflection: Whether the change would be worthwhile without the very tasks it helped.
             fingerprint: Of the suite as it is now.
 
         Raises:
@@ -106,7 +109,12 @@ class Decisions:
         found = self._book.by_identity(boundary.identity(editable.files))
         if found is not None and found.n == incumbent.n:
             await self.finish()
-            return incumbent
+            if editable != await self._repo.at(_kept(incumbent)):
+                raise DecisionRefused(
+                    "This differs from the incumbent in comments or layout alone, which no measurement can tell apart.",
+                    "Call revert_change, or commit it yourself.",
+                )
+            return None
         record = self._suite_run(found, fingerprint)
         verdict = await self.verdict(record)
         if verdict.decision is not Decision.KEEP:
@@ -114,10 +122,82 @@ class Decisions:
                 f"Run {record.run.id} is no improvement. {verdict.reason}",
                 "Call revert_change with what was learnt, or edit agent.py and call run_suite again.",
             )
-        experiment = self._book.experiments[record.experiment]
+        await self._save(self._book.experiments[record.experiment], editable)
+        return record
+
+    async def keep_at_once(self, record: RunRecord, reflection: str) -> None:
+        """Keep, by the seed's rule, what one suite run shows. Raises: see `asked`."""
+        comparison = await self.comparison(record.run)
+        decided = Decided(
+            experiment=record.experiment,
+            decision=Decision.KEEP,
+            reason=(await self.verdict(record)).reason,
+            reflection=reflection,
+        )
+        await self._keep(decided, _gain(record, comparison), record.run.id)
+
+    async def keep_confirmed(self, experiment: Experiment, run: Run, judgement: Judgement, reflection: str) -> None:
+        """Keep what a duel with the incumbent has shown to be better; where that was done, nothing happens.
+
+        Raises:
+            RepoError, LedgerError: Git or the ledger hinder it.
+        """
+        if experiment.decision is Decision.KEEP:
+            await self.finish()
+            return
+        decided = Decided(
+            experiment=experiment.n,
+            decision=Decision.KEEP,
+            reason=judgement.reason,
+            reflection=reflection,
+            is_provisional=judgement.outcome is Outcome.PROVISIONAL,
+            score_run=run.id,
+        )
+        gain = f"{judgement.outcome.value.capitalize()}: {_points(judgement)}.\n{judgement.reason}"
+        await self._keep(decided, gain, run.id)
+
+    async def confirm(self, champion: Experiment, judgement: Judgement) -> None:
+        """Note that what was kept provisionally stood its test beside the baseline. Raises: see `keep_confirmed`."""
+        decided = Decided(
+            experiment=champion.n,
+            decision=Decision.KEEP,
+            reason=judgement.reason,
+            reflection=champion.reflection,
+            kept_commit=champion.kept_commit,
+        )
+        await self._record.append(DECIDED, decided)
+
+    async def roll_back(self, champion: Experiment, judgement: Judgement) -> None:
+        """Go back, by a new commit, to the last harness that was confirmed; what came after it is reverted.
+
+        The working files follow where they are still the champion's.
+
+        Raises:
+            RepoError, LedgerError: Git or the ledger hinder it.
+        """
+        confirmed = self._book.last_confirmed
+        fallen = [one for one in self._book.experiments if one.is_provisional and one.decision is Decision.KEEP]
+        editable, target = await self._repo.read(), await self._repo.at(_kept(confirmed))
+        is_untouched = editable == await self._repo.at(_kept(champion))
+        reason = f"Rolled back to experiment {confirmed.n}. {judgement.reason}"
         with anyio.CancelScope(shield=True):
-            await self._keep(experiment, record, verdict, editable, reflection)
-        return self._book.experiments[experiment.n]
+            commit = await self._repo.prepare_keep(
+                _kept(confirmed), f"Roll back to experiment {confirmed.n}\n\n{reason}\n"
+            )
+            back = Decided(
+                experiment=confirmed.n,
+                decision=Decision.KEEP,
+                reason=confirmed.reason,
+                reflection=confirmed.reflection,
+                kept_commit=commit,
+            )
+            await self._record.append(DECIDED, back)
+            for one in fallen:
+                dropped = Decided(experiment=one.n, decision=Decision.REVERT, reason=reason, reflection=one.reflection)
+                await self._record.append(DECIDED, dropped)
+            await self._repo.keep(commit)
+            if is_untouched and editable != target:
+                await self._repo.revert(commit, replacing=editable)
 
     async def revert(self, lesson: str) -> Experiment:
         """Make the working files the incumbent's again and enter the lesson; what was there stays in git.
@@ -166,22 +246,15 @@ class Decisions:
         incumbent = self._book.incumbent
         return incumbent is not None and await self._repo.kept() != _kept(incumbent)
 
-    async def _keep(
-        self, experiment: Experiment, record: RunRecord, verdict: Verdict, editable: Editable, reflection: str
-    ) -> None:
-        candidate = await self._save(experiment, editable)
-        comparison = await self.comparison(record.run)
-        message = _message(experiment, record, comparison, reflection)
-        commit = await self._repo.prepare_keep(candidate, message)
-        decided = Decided(
-            experiment=experiment.n,
-            decision=Decision.KEEP,
-            reason=verdict.reason,
-            reflection=reflection,
-            kept_commit=commit,
-        )
-        await self._record.append(DECIDED, decided)
-        await self._repo.keep(commit)
+    async def _keep(self, decided: Decided, gain: str, run_id: str) -> None:
+        """Commit an experiment's candidate, entered in the ledger first; `gain` says in the message what it gave."""
+        experiment = self._book.experiments[decided.experiment]
+        candidate = await self._repo.candidate(experiment.n) or experiment.candidate.commit
+        message = _message(experiment, run_id, gain, decided.reflection)
+        with anyio.CancelScope(shield=True):
+            commit = await self._repo.prepare_keep(candidate, message)
+            await self._record.append(DECIDED, decided.model_copy(update={"kept_commit": commit}))
+            await self._repo.keep(commit)
 
     async def _drop(self, experiment: Experiment, lesson: str) -> None:
         if experiment.decision is Decision.KEEP or (experiment.decision and experiment.reason == lesson):
@@ -211,6 +284,7 @@ class Decisions:
                 reason=incumbent.reason,
                 reflection=incumbent.reflection,
                 kept_commit=commit,
+                is_provisional=incumbent.is_provisional,
             )
             await self._record.append(DECIDED, decided)
         await self._repo.keep(commit)
@@ -239,7 +313,7 @@ class Decisions:
         record = self._book.run_of(experiment.n, fingerprint)
         if record is not None:
             return record
-        if (last := self._last_suite_run(experiment)) is not None:
+        if (last := self.last_suite_run(experiment)) is not None:
             raise NotComparableError(
                 f"Since run {last.run.id} the tasks, the model, the backend or the limits were changed.",
                 "Call run_suite again; it measures the harness on the suite as it is now.",
@@ -254,7 +328,8 @@ class Decisions:
                 f'Call wait_run(run="{active.id}") or cancel_run(run="{active.id}") first.',
             )
 
-    def _last_suite_run(self, experiment: Experiment) -> RunRecord | None:
+    def last_suite_run(self, experiment: Experiment) -> RunRecord | None:
+        """Return an experiment's newest run of a whole suite."""
         records = [self._book.runs[run] for run in experiment.runs]
         return next((one for one in reversed(records) if one.run.kind is RunKind.SUITE), None)
 
@@ -284,18 +359,27 @@ def _subject(description: str) -> str:
     return line if len(line) <= _SUBJECT_CHARS else f"{line[: _SUBJECT_CHARS - 3]}..."
 
 
-def _message(experiment: Experiment, record: RunRecord, comparison: Comparison | None, reflection: str) -> str:
+def _message(experiment: Experiment, run_id: str, gain: str, reflection: str) -> str:
     """Tell what was changed and how much it gave."""
-    score = record.score
-    parts = [_subject(experiment.description)]
-    if comparison is not None:
-        parts.append(
-            f"Passed {comparison.passed_now} of {score.trials} trials, before {comparison.passed_before}; "
-            f"syntax nodes {comparison.complexity_now}, before {comparison.complexity_before}.\n"
-            f"Solved: {', '.join(comparison.solved) or 'none'}. Broken: {', '.join(comparison.broken) or 'none'}."
-        )
-    parts.append(f"Experiment {experiment.n}, run {record.run.id}.")
+    parts = [_subject(experiment.description), gain, f"Experiment {experiment.n}, run {run_id}."]
     if len(" ".join(experiment.description.split())) > _SUBJECT_CHARS:
         parts.append(experiment.description)
     parts.append(f"Reflection: {reflection}")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gain(record: RunRecord, comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    return (
+        f"Passed {comparison.passed_now} of {record.score.trials} trials, before {comparison.passed_before}; "
+        f"syntax nodes {comparison.complexity_now}, before {comparison.complexity_before}.\n"
+        f"Solved: {', '.join(comparison.solved) or 'none'}. Broken: {', '.join(comparison.broken) or 'none'}."
+    )
+
+
+def _points(judgement: Judgement) -> str:
+    return (
+        f"{judgement.difference_points:+.1f} points of the pass rate "
+        f"(95 % interval {judgement.low_points:+.1f} to {judgement.high_points:+.1f})"
+    )

@@ -17,7 +17,7 @@ from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Began, Candidate, Experiment, Measured, Tried
 from autoagent_mcp.models.run import Run, Score
 from autoagent_mcp.repo import Editable, Repo
-from autoagent_mcp.run.score import score
+from autoagent_mcp.run.score import arms_of, score
 from autoagent_mcp.workspace import Workspace
 
 _BATCH = 200
@@ -107,6 +107,7 @@ class Record:
                 run=run.model_copy(update={"trials": ()}),
                 trials_seq=trials.seq,
                 score=score(run.trials),
+                arms=arms_of(run) if run.duel else {},
                 crash=crash_of(run),
             )
             await self.append(MEASURED, measured)

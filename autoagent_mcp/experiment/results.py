@@ -39,7 +39,9 @@ def _status(book: Book, experiment: Experiment) -> str:
 
 
 def _description(experiment: Experiment) -> str:
-    state = {None: "not decided", Decision.KEEP: ""}.get(experiment.decision, experiment.reason)
+    judged = experiment.judgement.outcome.value if experiment.judgement else "not decided"
+    kept = "provisional" if experiment.is_provisional else ""
+    state = {None: judged, Decision.KEEP: kept}.get(experiment.decision, experiment.reason)
     text = f"{experiment.description} ({state})" if state else experiment.description
     return " ".join(text.split())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol
@@ -31,6 +32,11 @@ _log = logging.getLogger(__name__)
 _disk = anyio.CapacityLimiter(4)
 
 
+Work = Callable[[Report], Awaitable[Run]]
+"""Measures a run and returns it, whatever came of it."""
+Conclude = Callable[[Run], Awaitable[None]]
+
+
 class Measure(Protocol):
     """Measures a candidate; `run.run.measure` does."""
 
@@ -43,6 +49,8 @@ class Measure(Protocol):
 class _Active:
     run: Run
     experiment: int
+    work: Work
+    conclude: Conclude | None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     progress: Progress | None = None
@@ -54,11 +62,11 @@ class _Active:
 class Runs:
     """The runs of a workspace."""
 
-    def __init__(self, bench: Bench, record: Record, measure: Measure, group: TaskGroup) -> None:
+    def __init__(self, bench: Bench, record: Record, group: TaskGroup) -> None:
         self._bench = bench
         self._record = record
-        self._measure = measure
         self._group = group
+        self._later: Callable[[], Coroutine[None, None, None]] | None = None
         self._active: _Active | None = None
 
     @property
@@ -75,26 +83,26 @@ class Runs:
                 f'Call wait_run(run="{run_id}") or cancel_run(run="{run_id}") first.',
             )
 
-    def start(self, request: RunRequest, experiment: int) -> Run:
-        """Start measuring; of a run that was begun before only the missing trials are run.
+    def start(self, run: Run, experiment: int, work: Work, conclude: Conclude | None = None) -> Run:
+        """Let a run go on in the background.
+
+        Args:
+            run: As it begins.
+            experiment: Whose candidate it tries.
+            work: Measures it; of a run that was begun before only the missing trials.
+            conclude: What follows once it is entered in the ledger, while it still counts as going on.
 
         Raises:
             BusyError: Another run goes on.
         """
         self.check_idle()
-        run = Run(
-            id=request.id,
-            kind=request.kind,
-            description=request.description,
-            candidate=request.candidate,
-            suite=request.suite,
-            state=RunState.RUNNING,
-            started_at=datetime.now(timezone.utc),
-            notices=request.notices,
-        )
-        self._active = _Active(run=run, experiment=experiment)
-        self._group.start_soon(self._go, self._active, request)
+        self._active = _Active(run=run, experiment=experiment, work=work, conclude=conclude)
+        self._group.start_soon(self._go, self._active)
         return run
+
+    def afterwards(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Have something done once the run that goes on has ended."""
+        self._later = work
 
     async def run(self, run_id: str) -> Run:
         """Return a run as it stands; while it goes on, with the trials that ended so far.
@@ -103,7 +111,8 @@ class Runs:
             UnknownNameError: There is no such run.
         """
         if self._active is not None and self._active.run.id == run_id:
-            return await self._on_disk(run_id) or self._active.run
+            found = await self._on_disk(run_id) or self._active.run
+            return found.model_copy(update={"state": RunState.RUNNING, "finished_at": None})  # of several parts
         if not self._record.ledger.writable:
             found = await self._on_disk(run_id)
             if found is not None:
@@ -167,13 +176,13 @@ class Runs:
                 await self._record.enter_run(experiment.n, run)
         await self._crown()
 
-    async def _go(self, active: _Active, request: RunRequest) -> None:
+    async def _go(self, active: _Active) -> None:
         run: Run | None = None
         try:
             with active.scope:
-                run = await self._measure(request, self._bench, active.report)
+                run = await active.work(active.report)
         except Exception as error:  # noqa: BLE001 - the border of a background task: a bug ends this run alone
-            _log.exception("Run %s", request.id)
+            _log.exception("Run %s", active.run.id)
             reason = str(error) if isinstance(error, (AutoagentError, OSError)) else "See .autoagent/server.log."
             run = active.run.model_copy(update={"state": RunState.FAILED, "error": f"The run broke off. {reason}"})
         finally:
@@ -189,11 +198,16 @@ class Runs:
                 run = run.model_copy(update={"finished_at": datetime.now(timezone.utc)})
             await self._record.enter_run(active.experiment, run)
             await self._crown()
+            if active.conclude is not None:
+                await active.conclude(run)
         except AutoagentError:
-            _log.exception("Run %s ended, but could not be entered in the ledger", active.run.id)
+            _log.exception("Run %s ended, but not all could be entered in the ledger and git", active.run.id)
         finally:
             self._active = None
             active.done.set()
+            if self._later is not None:
+                later, self._later = self._later, None
+                self._group.start_soon(later)
 
     async def _crown(self) -> None:
         """Keep the baseline: the first suite run whose every trial measured something, of a harness that works."""

@@ -8,7 +8,7 @@ from enum import Enum
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.run import Run, Score
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import Trial
+from autoagent_mcp.models.trial import Arm, Trial
 
 
 class Candidate(Frozen):
@@ -39,6 +39,37 @@ class Verdict(Frozen):
     reason: str
 
 
+class Outcome(str, Enum):
+    """What a duel led to."""
+
+    KEPT = "kept"
+    PROVISIONAL = "kept (provisional)"
+    """Kept on evidence that luck reaches now and then; tested against the baseline again."""
+    REFUSED = "refused"
+    UNDECIDED = "undecided"
+    """Too little was measured to say; asking again adds to it."""
+
+
+class Judgement(Frozen):
+    """What a duel showed."""
+
+    outcome: Outcome
+    reason: str
+    evidence: float
+    wins: int
+    """Pairs in which the candidate did better."""
+    losses: int
+    ties: int
+    difference_points: float
+    """Candidate minus opponent, in points of the pass rate, with its 95 % interval."""
+    low_points: float
+    high_points: float
+    smallest_effect_points: float | None
+    """The smallest gain that this suite would have shown in 8 of 10 cases; None: none."""
+    trials: int
+    cost_usd: float | None
+
+
 class Experiment(Frozen):
     """One described candidate with its runs and its decision."""
 
@@ -51,9 +82,13 @@ class Experiment(Frozen):
     runs: tuple[str, ...] = ()
     score: Score | None = None
     """Of its last finished suite run, without its tasks, of which there are many; None while it has none."""
+    judgement: Judgement | None = None
+    """Of its last duel with an incumbent."""
     decision: Decision | None = None
     reason: str = ""
     """Why it was kept, or what was learnt from it."""
+    is_provisional: bool = False
+    """Kept, and neither confirmed nor rolled back since."""
     reflection: str = ""
     base_commit: str
     """The commit that the branch was at when it began."""
@@ -61,6 +96,15 @@ class Experiment(Frozen):
     """The commit on the branch, where it was kept."""
     started_at: datetime
     decided_at: datetime | None = None
+
+
+class Asked(Frozen):
+    """What became of the wish to keep a change."""
+
+    experiment: Experiment
+    """With its decision, or the judgement that speaks against it."""
+    run: Run | None
+    """The run that goes on to decide it; None where all is decided."""
 
 
 class Comparison(Frozen):
@@ -103,8 +147,17 @@ class Measured(Frozen):
     trials_seq: int
     """The entry that has them."""
     score: Score
+    arms: dict[Arm, Score] = {}
+    """Of a duel: each arm's part of it."""
     crash: str
     """Why it shows a crash of the harness; empty where it does not."""
+
+
+class Judged(Frozen):
+    """Ledger entry `judged`: what a duel showed. Another one for the same run stands in its place."""
+
+    run: str
+    judgement: Judgement
 
 
 class Decided(Frozen):
@@ -115,6 +168,9 @@ class Decided(Frozen):
     reason: str
     reflection: str = ""
     kept_commit: str | None = None
+    is_provisional: bool = False
+    score_run: str = ""
+    """The run whose score is the experiment's from now on; empty where it is as it was."""
 
 
 class TaskHistory(Frozen):

@@ -28,6 +28,8 @@ class RunState(str, Enum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
     """The server ended in the middle; the finished trials are on disk."""
+    CUT = "cut"
+    """A budget was used up before it was complete; `error` says which."""
     FAILED = "failed"
     """The harness could not even be imported, or its sandbox could not start; `error` says why."""
 
@@ -119,6 +121,11 @@ class Run(Frozen):
     notices: tuple[str, ...] = ()
     duel: Duel | None = None
     """Of a confirm or review run."""
+    spent: Usage = Usage()
+    """What all its model calls took: verifiers' too, and those of trials that were cancelled, killed or tried again.
+    While it goes on, what they took before it was taken up again."""
+    duration_sec: float = 0.0
+    """For how long it went on, all its sittings added up."""
 
     @property
     def planned_trials(self) -> int:

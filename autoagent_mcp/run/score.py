@@ -5,27 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from autoagent_mcp.models.run import Score, TaskScore
-from autoagent_mcp.models.trial import Trial, Usage
+from autoagent_mcp.models.run import Run, Score, TaskScore
+from autoagent_mcp.models.trial import Arm, Trial, Usage
 
 
 def score(trials: Sequence[Trial]) -> Score:
     """Add up a run's trials.
 
     `passed` counts trials, so that a run with several attempts per task resolves more. A trial that measured nothing is
-    counted as `unmeasured` and is in no mean: it is never a 0.
+    counted as `unmeasured` and is in no mean: it is never a 0. Trials of tasks that cannot be solved are in nothing but
+    the usage.
     """
+    scored = [trial for trial in trials if not trial.is_impossible]
     by_task: defaultdict[str, list[Trial]] = defaultdict(list)
-    for trial in trials:
+    for trial in scored:
         by_task[trial.task].append(trial)
     return Score(
-        trials=len(trials),
-        passed=sum(trial.passed for trial in trials),
-        unmeasured=sum(not trial.counts for trial in trials),
-        avg_score=_mean_reward(trials),
+        trials=len(scored),
+        passed=sum(trial.passed for trial in scored),
+        unmeasured=sum(not trial.counts for trial in scored),
+        avg_score=_mean_reward(scored),
         tasks=tuple(_task_score(task, by_task[task]) for task in sorted(by_task)),
         usage=sum((trial.usage for trial in trials), Usage()),
     )
+
+
+def arms_of(run: Run) -> dict[Arm, Score]:
+    """Add up the trials of each arm of a run."""
+    return {arm: score([trial for trial in run.trials if trial.arm is arm]) for arm in Arm}
 
 
 def _task_score(task: str, trials: Sequence[Trial]) -> TaskScore:

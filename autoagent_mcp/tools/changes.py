@@ -8,28 +8,41 @@ from pydantic import Field
 
 from autoagent_mcp.models.experiment import Decision
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
-from autoagent_mcp.tools.views import DecisionView, experiment_row
+from autoagent_mcp.tools.views import DecisionView, experiment_row, verdict_view
+from autoagent_mcp.tools.waiting import DEFAULT_WAIT_SEC, WaitSec, wait_and_view
 
 _REVERTED = "Reverted. agent.py is the incumbent's again: try another idea, and read traces before you edit."
+_KEPT = "Kept. Read the traces of what still fails (read_run, read_trace) and try the next idea."
+_REVERT = "Call revert_change(lesson=...) and try another idea."
 _NOTHING = "There was nothing to revert: agent.py is the incumbent's. Read traces, then edit it."
 
 
 @speaks_mcp
 async def keep_change(
-    ctx: ToolContext, reflection: Annotated[str, Field(min_length=20, max_length=4000)]
+    ctx: ToolContext,
+    reflection: Annotated[str, Field(min_length=20, max_length=4000)],
+    wait_sec: WaitSec = DEFAULT_WAIT_SEC,
 ) -> DecisionView:
-    """Keep the harness as it is now: commits agent.py and .agent/ alone on the current branch.
+    """Keep the harness as it is now, if it proves better: commits agent.py and .agent/ alone on the current branch.
 
-    Allowed only where the finished suite run of exactly these files is an improvement: more trials passed than with the
-    incumbent, or equally many with a simpler harness. `reflection` (20 to 4000 characters) answers: "If this exact task
-    disappeared, would this still be a worthwhile harness improvement?" Refused otherwise, saying what to do instead.
-    Calling it again for a kept change changes nothing.
+    Needs a finished suite run of exactly these files that was better than the incumbent. One run may be luck, so this
+    starts a confirm run: fresh trials of the change and the incumbent side by side, until it is proven or hopeless.
+    Waits up to `wait_sec` (default 45, at most 3600), then answers with the verdict, or with a run that goes on: call
+    wait_run. The verdict is kept, kept (provisional), refused or undecided; what was refused stays refused.
+    `reflection` (20 to 4000 characters) answers: "If this exact task disappeared, would this still be a worthwhile
+    harness improvement?" Calling it again measures nothing twice.
     """
     lab = await lab_of(ctx)
-    experiment = await lab.keep(reflection)
+    asked = await lab.keep(reflection)
+    run = None if asked.run is None else await wait_and_view(ctx, lab, asked.run.id, wait_sec)
+    experiment = lab.experiments()[asked.experiment.n]
+    is_kept = experiment.decision is Decision.KEEP
+    refused = f"Not kept. {experiment.judgement.reason} {_REVERT}" if experiment.judgement else _REVERT
     return DecisionView(
         experiment=experiment_row(experiment),
-        next="Kept. Read the traces of what still fails (read_run, read_trace) and try the next idea.",
+        verdict=verdict_view(experiment.judgement),
+        run=run,
+        next=_KEPT if is_kept else run.next if run is not None else refused,
     )
 
 

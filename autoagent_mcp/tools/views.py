@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Comparison, Experiment
+from autoagent_mcp.models.experiment import Comparison, Experiment, Judgement
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.models.trial import Trial, Usage
 from autoagent_mcp.run.score import score
@@ -47,6 +47,26 @@ class TasksView(Frozen):
     next: str
 
 
+class VerdictView(Frozen):
+    """What fresh trials of a change and its incumbent showed, side by side."""
+
+    verdict: str
+    """kept, kept (provisional), refused or undecided."""
+    reason: str
+    evidence: float
+    """Grows with each pair won and shrinks with each lost; luck alone reaches N in at most one change of N."""
+    wins: int
+    losses: int
+    ties: int
+    difference_points: float
+    """In points of the pass rate, with its 95 % interval."""
+    interval_points: tuple[float, float]
+    smallest_effect_points: float | None
+    """The smallest gain that this suite shows in 8 of 10 cases; none where no gain can be shown."""
+    trials: int
+    cost: str
+
+
 class RunView(Frozen):
     """A run in short."""
 
@@ -62,6 +82,8 @@ class RunView(Frozen):
     solved: tuple[str, ...] = ()
     """Tasks that pass now and did not in the incumbent's run."""
     broken: tuple[str, ...] = ()
+    verdict: VerdictView | None = None
+    """Of a confirm run or a review that has ended."""
     failures: dict[str, int] = Field(default_factory=dict)
     """How many trials by cause of failure; a trial without one may still not have passed."""
     cost: str
@@ -123,6 +145,9 @@ class DecisionView(Frozen):
     """What became of an experiment."""
 
     experiment: ExperimentRow
+    verdict: VerdictView | None = None
+    run: RunView | None = None
+    """What goes on to decide it, or has just decided it."""
     next: str
 
 
@@ -136,8 +161,8 @@ def page_of(rows: Sequence[Trial], page: int) -> Sequence[Trial]:
     return rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
 
 
-def run_view(run: Run, comparison: Comparison | None, next_step: str) -> RunView:
-    """Show a run, with what changed against the incumbent where that is known."""
+def run_view(run: Run, comparison: Comparison | None, judgement: Judgement | None, next_step: str) -> RunView:
+    """Show a run, with what changed against the incumbent, or what it proved, where that is known."""
     total = score(run.trials)
     causes = Counter(trial.failure.cause.value for trial in run.trials if trial.failure)
     return RunView(
@@ -146,17 +171,37 @@ def run_view(run: Run, comparison: Comparison | None, next_step: str) -> RunView
         state=run.state.value,
         description=clip(run.description, 300),
         done=len(run.trials),
-        total=len(run.suite.tasks) * run.suite.attempts,
+        total=run.planned_trials,
         passed=total.passed,
         avg_score=_rounded(total.avg_score),
         unmeasured=total.unmeasured,
         solved=_names(comparison.solved) if comparison else (),
         broken=_names(comparison.broken) if comparison else (),
+        verdict=verdict_view(judgement),
         failures=dict(causes),
         cost=cost_text(total.usage.cost_usd),
         notices=tuple(clip(notice, 300) for notice in _head(run.notices, 8)),
         error=clip(run.error, 1500),
         next=next_step,
+    )
+
+
+def verdict_view(judgement: Judgement | None) -> VerdictView | None:
+    """Show what a confirm run or a review proved."""
+    if judgement is None:
+        return None
+    return VerdictView(
+        verdict=judgement.outcome.value,
+        reason=judgement.reason,
+        evidence=round(judgement.evidence, 2),
+        wins=judgement.wins,
+        losses=judgement.losses,
+        ties=judgement.ties,
+        difference_points=round(judgement.difference_points, 1),
+        interval_points=(round(judgement.low_points, 1), round(judgement.high_points, 1)),
+        smallest_effect_points=judgement.smallest_effect_points,
+        trials=judgement.trials,
+        cost=cost_text(judgement.cost_usd),
     )
 
 
@@ -178,7 +223,7 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
     return ExperimentRow(
         n=experiment.n,
         description=clip(experiment.description, 200),
-        decision=experiment.decision.value if experiment.decision else "open",
+        decision=_decision_text(experiment),
         passed=f"{found.passed}/{found.trials}" if found else "",
         avg_score=_rounded(found.avg_score) if found else None,
         cost=cost_text(found.usage.cost_usd) if found else "",
@@ -186,6 +231,12 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
         commit=(experiment.kept_commit or experiment.candidate.commit)[:10],
         reason=clip(experiment.reason, 300),
     )
+
+
+def _decision_text(experiment: Experiment) -> str:
+    if experiment.decision is None:
+        return f"open, {experiment.judgement.outcome.value}" if experiment.judgement else "open"
+    return f"{experiment.decision.value} (provisional)" if experiment.is_provisional else experiment.decision.value
 
 
 def is_over(run: Run) -> bool:

@@ -14,7 +14,7 @@ from support.workspaces import ANSWER_TASK, ROOT, make_workspace
 from autoagent_mcp import config as config_file
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.experiment.lab import Lab, open_lab
-from autoagent_mcp.models.run import Progress, Run, RunState
+from autoagent_mcp.models.run import Progress, Run, RunKind, RunState
 from autoagent_mcp.models.trial import Failure, FailureCause, Trial, Usage
 from autoagent_mcp.run.bench import Bench, open_bench
 from autoagent_mcp.run.run import Report, RunRequest, Slot, load
@@ -45,12 +45,13 @@ class FakeMeasure:
     """Measures as `run.run.measure` does, with its files on disk, but looks into the prompt instead of trying.
 
     A prompt that names `crashes`, `unimportable` or `lost` makes every trial crash, the run fail, or a trial measure
-    nothing (the first time).
+    nothing (the first time); `fraud` passes nothing in a review. `apple` passes always, `apple_3` in its third attempt.
     """
 
     def __init__(self) -> None:
         self.requests: list[RunRequest] = []
         self.started = anyio.Event()
+        self.reviewing = anyio.Event()
         self.gate = anyio.Event()
         self.gate.set()
 
@@ -64,9 +65,13 @@ class FakeMeasure:
         self.requests.append(request)
         before = load(bench.workspace, request.id)
         words = {arm: _words(files) for arm, files in request.harnesses.items()}
+        if request.kind is RunKind.REVIEW:
+            words = {arm: [] if "fraud" in said else said for arm, said in words.items()}
         run = self._write(request, bench, RunState.RUNNING, ())
         report(Progress(run=run.id, done=0, total=len(request.tasks), passed=0, cost_usd=0.0))
         self.started.set()
+        if request.kind is RunKind.REVIEW:
+            self.reviewing.set()
         try:
             await self.gate.wait()
         except anyio.get_cancelled_exc_class():
@@ -111,7 +116,7 @@ def _trial(slot: Slot, words: list[str], *, is_lost: bool) -> Trial:
     failure = Failure(cause=FailureCause.HARNESS_CRASHED) if "crashes" in words else None
     if is_lost and "lost" in words and slot.task == TASKS[0]:
         failure = Failure(cause=FailureCause.SANDBOX_LOST)
-    passed = failure is None and slot.task in words
+    passed = failure is None and bool({slot.task, f"{slot.task}_{slot.attempt}"} & set(words))
     return Trial(
         id=slot.id,
         task=slot.task,

@@ -32,6 +32,10 @@ OFFLINE = '[run]\nbackend = "bubblewrap"\n'
 """Tests say which backend they mean: left open it would be Docker where an engine happens to answer."""
 
 
+SEED = '[decision]\nrule = "seed"\n'
+"""For tests of the loop: one run decides."""
+
+
 def on_bubblewrap(settings: str) -> str:
     """Add the backend to settings that leave it open."""
     if "backend =" in settings:
@@ -63,7 +67,8 @@ def harness(run_task: str, model: str = "stub") -> str:
 def make_workspace(
     folder: Path, *, agent: str, tasks: Mapping[str, Mapping[str, str]] | None = None, settings: str = ""
 ) -> Workspace:
-    """Make a committed workspace; without tasks it has one, `answer`."""
+    """Make a committed workspace; without tasks it has one, `answer`. It keeps by the seed's rule if not told otherwise."""
+    settings = settings if "[decision]" in settings else f"{settings}\n{SEED}"
     files = {"agent.py": agent, "autoagent.toml": on_bubblewrap(settings), ".gitignore": ".autoagent/\nresults.tsv\n"}
     write_tree(folder, files)
     for name, content in (tasks or {"answer": ANSWER_TASK}).items():

@@ -67,7 +67,7 @@ async def test_an_improvement_is_kept_as_a_commit_that_tells_how_much(workspace:
         run = await measured(lab, "Name the cherry")
         assert await lab.comparison(run) is not None
         assert "keep_change" in await lab.next_step(run)
-        kept = await lab.keep(REFLECTION)
+        kept = (await lab.keep(REFLECTION)).experiment
 
     assert (kept.n, kept.decision, kept.reflection) == (1, Decision.KEEP, REFLECTION)
     assert git(workspace.folder, "rev-parse", "HEAD") == kept.kept_commit
@@ -111,7 +111,7 @@ async def test_as_many_passed_is_kept_only_with_a_simpler_harness(workspace: Wor
             await lab.keep(REFLECTION)
         edit(workspace, "apple", "banana")
         await measured(lab, "Shrink")
-        kept = await lab.keep(REFLECTION)
+        kept = (await lab.keep(REFLECTION)).experiment
     assert (kept.description, kept.decision) == ("Shrink", Decision.KEEP)
 
 
@@ -204,7 +204,7 @@ async def test_a_cancelled_run_cannot_be_kept_and_is_taken_up_again_under_its_id
         fake.gate.set()
         again = await measured(lab, "All, once more")
         assert (again.id, again.state, again.description) == (run.id, RunState.COMPLETE, "All")
-        assert (await lab.keep(REFLECTION)).runs == (run.id,)
+        assert (await lab.keep(REFLECTION)).experiment.runs == (run.id,)
 
 
 async def test_a_run_with_trials_that_measured_nothing_decides_nothing_until_they_are_run_again(
@@ -218,7 +218,7 @@ async def test_a_run_with_trials_that_measured_nothing_decides_nothing_until_the
             await lab.keep(REFLECTION)
         again = await measured(lab)
         assert again.id == run.id
-        assert (await lab.keep(REFLECTION)).decision is Decision.KEEP
+        assert (await lab.keep(REFLECTION)).experiment.decision is Decision.KEEP
         histories, _ = await lab.tasks()
     assert [(one.task.name, one.passed, one.attempts) for one in histories] == [
         ("apple", 2, 2),
@@ -252,7 +252,7 @@ async def test_runs_on_different_tasks_are_not_compared(workspace: Workspace) ->
         assert (await measured(lab)).id != "0001"
         edit(workspace, *TASKS)
         assert (await measured(lab)).id == run.id
-        assert (await lab.keep(REFLECTION)).decision is Decision.KEEP
+        assert (await lab.keep(REFLECTION)).experiment.decision is Decision.KEEP
 
 
 async def test_keep_and_revert_may_be_called_again(workspace: Workspace) -> None:
@@ -260,15 +260,15 @@ async def test_keep_and_revert_may_be_called_again(workspace: Workspace) -> None
         await measured(lab)
         edit(workspace, *TASKS)
         await measured(lab, "All")
-        kept = await lab.keep(REFLECTION)
-        assert await lab.keep("Asked again") == kept
+        kept = (await lab.keep(REFLECTION)).experiment
+        assert (await lab.keep("Asked again")).experiment == kept
         head = git(workspace.folder, "rev-parse", "HEAD")
         assert (await lab.revert("Nothing to take back")) == kept
         edit(workspace, "apple")
         await measured(lab, "Less")
         reverted = await lab.revert("Less is less")
         assert await lab.revert("Less is less") == reverted
-        assert await lab.keep(REFLECTION) == kept
+        assert (await lab.keep(REFLECTION)).experiment == kept
         assert git(workspace.folder, "rev-parse", "HEAD") == head
         assert lab.experiments() == [lab.experiments()[0], kept, reverted]
 
@@ -339,7 +339,7 @@ async def test_a_spot_check_condemns_but_never_keeps(workspace: Workspace) -> No
         assert again.id == run.id
         assert [one.n for one in lab.experiments()] == [0, 1]
         await measured(lab, "Now the suite")
-        assert (await lab.keep(REFLECTION)).n == 1
+        assert (await lab.keep(REFLECTION)).experiment.n == 1
 
 
 async def test_unknown_names_are_answered_with_the_nearest(workspace: Workspace) -> None:

@@ -84,7 +84,7 @@ async def test_the_second_server_reads_and_takes_over_when_the_first_is_gone(wor
             with anyio.fail_after(20):
                 while not second.is_writing:  # noqa: ASYNC110 - it takes over by itself, and tells nobody
                     await anyio.sleep(0.01)
-            assert (await second.keep(REFLECTION)).n == 1
+            assert (await second.keep(REFLECTION)).experiment.n == 1
 
 
 async def test_a_keep_that_git_could_not_finish_is_finished_when_asked_again(workspace: Workspace) -> None:
@@ -97,7 +97,7 @@ async def test_a_keep_that_git_could_not_finish_is_finished_when_asked_again(wor
         with pytest.raises(RepoError, match=r"main\.lock"):
             await lab.keep(REFLECTION)
         lock.unlink()
-        kept = await lab.keep(REFLECTION)
+        kept = (await lab.keep(REFLECTION)).experiment
     assert git(workspace.folder, "rev-parse", "HEAD") == kept.kept_commit
     assert git(workspace.folder, "status", "--porcelain") == ""
 
@@ -171,7 +171,7 @@ async def main():
             edit(workspace, *chance.sample(TASKS, chance.randint(0, 4)), extra=f"\\nN = {'+'.join('1' * (200 - n))}")
             await measured(lab, f"Experiment {n}")
             try:
-                kept = await lab.keep("It helps with any task.")
+                kept = (await lab.keep("It helps with any task.")).experiment
                 print(f"kept {kept.n} {kept.kept_commit}", flush=True)
             except DecisionRefused:
                 dropped = await lab.revert(f"Lesson {n}")

@@ -1,0 +1,199 @@
+"""Keep by evidence: a change beside the incumbent in fresh trials, as a run in the background that decides at its end.
+
+What was measured is never measured again: a run that was killed, cut or left undecided is taken up where it stopped,
+and a change that was refused stays refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from autoagent_mcp.errors import AutoagentError, DecisionRefused
+from autoagent_mcp.experiment import duel as duels
+from autoagent_mcp.experiment.book import JUDGED, Book, RunRecord
+from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.race import State
+from autoagent_mcp.experiment.shared import Shared
+from autoagent_mcp.models.experiment import Experiment, Judged, Judgement, Outcome
+from autoagent_mcp.models.run import Duel, Run, RunKind, RunState
+from autoagent_mcp.models.trial import Arm
+from autoagent_mcp.run.run import Report, RunRequest
+
+REVIEW_EVERY = 3
+"""After so many provisional keeps the champion is tested against the baseline."""
+Veto = Callable[[str, Mapping[str, bytes], Mapping[str, bytes]], Awaitable[bool]]
+"""Says whether a candidate does worse than the incumbent on the hidden tasks, in the case that the run's id names."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Case:
+    """A duel while it goes on."""
+
+    request: RunRequest
+    duel: Duel
+    champion: Experiment
+    is_vetoed: bool = False
+
+
+class Confirmation:
+    """Decides about changes by what fresh trials show."""
+
+    def __init__(self, shared: Shared, decisions: Decisions, veto: Veto | None = None) -> None:
+        self._bench = shared.bench
+        self._record = shared.record
+        self._runs = shared.runs
+        self._suites = shared.suites
+        self._measure = shared.measure
+        self._changing = shared.changing
+        self._decisions = decisions
+        self._veto = veto
+
+    @property
+    def _book(self) -> Book:
+        return self._record.book
+
+    async def keep(self, door: RunRecord, reflection: str) -> Run | None:
+        """Let a change that passed the door show what it is worth.
+
+        Args:
+            door: Its run of the suite as it is now.
+            reflection: The client's words for the keep.
+
+        Returns:
+            The run that goes on now; None where the matter is settled: the experiment has the judgement.
+
+        Raises:
+            BusyError: Another run goes on.
+            RepoError, LedgerError: Git or the ledger hinder it.
+        """
+        incumbent = self._decisions.require_incumbent()
+        experiment = self._book.experiments[door.experiment]
+        known = self._book.duel_of(RunKind.CONFIRM, experiment.n, incumbent.n, door.run.suite.fingerprint)
+        judgement = self._book.judged(known.run.id) if known else None
+        if known is not None and judgement is not None and judgement.outcome is not Outcome.UNDECIDED:
+            await self._settle(experiment, known.run, judgement)
+            return None
+        self._runs.check_idle()
+        duel = await self._take_up(known) if known else await self.draw(door, reflection)
+        request = await self._request(RunKind.CONFIRM, known, duel, champion=experiment, opponent=incumbent)
+        return self._start(_Case(replace(request, notices=door.run.notices), duel, experiment))
+
+    async def draw(self, door: RunRecord, reflection: str = "") -> Duel:
+        """Lay down what a change has to show, with the most trials that it may take."""
+        incumbent = self._decisions.require_incumbent()
+        score = await self._record.score(door)
+        tallies = self._book.tallies(incumbent.n, door.run.suite.fingerprint)
+        candidate = self._book.experiments[door.experiment].candidate
+        is_simpler = candidate.complexity < incumbent.candidate.complexity
+        return duels.draw(incumbent.n, score.tasks, tallies, is_simpler=is_simpler, reflection=reflection)
+
+    async def review(self) -> Run:
+        """Test what was kept provisionally against the baseline, on the suite as it is now; see `duel.judge_review`.
+
+        Raises:
+            DecisionRefused: Nothing was kept provisionally.
+            BusyError: Another run goes on.
+            RepoError, LedgerError: Git or the ledger hinder it.
+        """
+        champion, baseline = self._decisions.require_incumbent(), self._book.experiments[0]
+        if not champion.is_provisional:
+            raise DecisionRefused("The incumbent is not kept provisionally.", "There is nothing to review; go on.")
+        self._runs.check_idle()
+        suite = self._suites.whole
+        known = self._book.duel_of(RunKind.REVIEW, champion.n, baseline.n, suite.fingerprint)
+        duel = await self._take_up(known) if known else duels.draw_review(suite.tasks)
+        request = await self._request(RunKind.REVIEW, known, duel, champion=champion, opponent=baseline)
+        return self._start(_Case(request, duel, champion))
+
+    async def _take_up(self, known: RunRecord) -> Duel:
+        """Go on with a duel; one that has used up its rounds gets as many again."""
+        run = await self._record.run(known)
+        duel = known.run.duel
+        if duel is None:
+            raise RuntimeError(f"run {run.id} is no duel")
+        ended = {State.UNDECIDED, State.PROVISIONAL}
+        return duels.grant(duel) if duels.stand(duel, run.trials, run.kind).state in ended else duel
+
+    async def _request(
+        self, kind: RunKind, known: RunRecord | None, duel: Duel, *, champion: Experiment, opponent: Experiment
+    ) -> RunRequest:
+        run_id = known.run.id if known else self._runs.next_id()
+        files = {
+            arm: (await self._record.repo.at(one.kept_commit or one.candidate.commit)).files
+            for arm, one in ((Arm.CANDIDATE, champion), (Arm.INCUMBENT, opponent))
+        }
+        return RunRequest(
+            id=run_id,
+            kind=kind,
+            description=f"{kind.value}: {champion.description}",
+            candidate=champion.candidate.tree,
+            harnesses=files,
+            tasks=self._suites.tasks,
+            suite=self._suites.whole,
+            duel=duel,
+            schedule=duels.pairing(duel, kind, run_id),
+        )
+
+    def _start(self, case: _Case) -> Run:
+        async def work(report: Report) -> Run:
+            return await self._work(case, report)
+
+        async def conclude(run: Run) -> None:
+            async with self._changing:
+                await self._conclude(case, run)
+
+        return self._runs.start(case.request.started(), case.champion.n, work, conclude)
+
+    async def _work(self, case: _Case, report: Report) -> Run:
+        """Pair until it is proven or not; then ask the hidden tasks; then measure the score."""
+        request = case.request
+        run = await self._measure(request, self._bench, report)
+        is_proven = duels.stand(case.duel, run.trials, run.kind).state is State.PROVEN
+        if request.kind is RunKind.REVIEW or run.state is not RunState.COMPLETE or not is_proven:
+            return run
+        candidate, incumbent = request.harnesses[Arm.CANDIDATE], request.harnesses[Arm.INCUMBENT]
+        if self._veto is not None and await self._veto(request.id, candidate, incumbent):
+            case.is_vetoed = True
+            return run
+        names = tuple(task.name for task in request.tasks)
+        scoring = replace(request, harnesses={Arm.SCORE: candidate}, schedule=duels.scoring(names))
+        return await self._measure(scoring, self._bench, report)
+
+    async def _conclude(self, case: _Case, run: Run) -> None:
+        if run.kind is RunKind.REVIEW:
+            await self._conclude_review(case, run)
+            return
+        state = duels.stand(case.duel, run.trials, run.kind).state
+        if run.state not in {RunState.COMPLETE, RunState.CUT} and state is not State.HOPELESS:
+            return
+        judgement = duels.judge(run, case.duel, is_vetoed=case.is_vetoed)
+        await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
+        await self._settle(case.champion, run, judgement)
+
+    async def _settle(self, experiment: Experiment, run: Run, judgement: Judgement) -> None:
+        """Keep what the judgement keeps, where that was not done."""
+        if judgement.outcome not in {Outcome.KEPT, Outcome.PROVISIONAL} or run.duel is None:
+            return
+        await self._decisions.keep_confirmed(experiment, run, judgement, run.duel.reflection)
+        if self._book.provisional >= REVIEW_EVERY:
+            self._runs.afterwards(self._begin_review)
+
+    async def _begin_review(self) -> None:
+        try:
+            async with self._changing:
+                await self.review()
+        except AutoagentError:
+            _log.exception("The review that is due could not begin; it will after the next keep")
+
+    async def _conclude_review(self, case: _Case, run: Run) -> None:
+        if run.state is not RunState.COMPLETE:
+            return
+        judgement = duels.judge_review(run, case.duel)
+        await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
+        if judgement.outcome is Outcome.KEPT:
+            await self._decisions.confirm(case.champion, judgement)
+        elif judgement.outcome is Outcome.REFUSED:
+            await self._decisions.roll_back(case.champion, judgement)

@@ -1,0 +1,191 @@
+"""A candidate beside another harness: what is to be tried next, and what the trials show. Pure.
+
+The trials are those of one run, told apart by their arm: the candidate's, the incumbent's, and once the candidate is
+chosen its fresh ones, which are its score.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from autoagent_mcp.experiment.book import Tally
+from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, ROUNDS, margin_for, threshold_for
+from autoagent_mcp.experiment.power import power
+from autoagent_mcp.experiment.race import Pair, Race, Standing, State, is_settled, review_standing, standing
+from autoagent_mcp.models.experiment import Judgement, Outcome
+from autoagent_mcp.models.run import Duel, Run, RunKind, RunState, TaskScore
+from autoagent_mcp.models.trial import Arm, Trial, Usage
+from autoagent_mcp.run.run import Schedule, Slot
+
+SCORE_RUNS = 2
+"""Fresh runs of what was kept: they alone are its score."""
+
+FEW_TASKS = (
+    "With {tasks} visible tasks no change of usual size can be proven; a person must look at what is kept. "
+    "{fewest} tasks or more can tell a gain from luck."
+)
+
+
+def draw(
+    opponent: int, door: Sequence[TaskScore], tallies: Mapping[str, Tally], *, is_simpler: bool, reflection: str
+) -> Duel:
+    """Lay down a duel with the incumbent.
+
+    Args:
+        opponent: The incumbent's experiment.
+        door: The candidate's first run, task by task.
+        tallies: The incumbent's trials by task.
+        is_simpler: Whether the candidate may be kept for being no worse: then no task is settled beforehand.
+        reflection: The client's words for the keep.
+    """
+    names = tuple(task.task for task in door)
+    settled = () if is_simpler else tuple(task.task for task in door if _is_settled(task, tallies))
+    live = tuple(name for name in names if name not in settled)
+    return Duel(
+        opponent=opponent,
+        live=live,
+        settled=settled,
+        threshold=threshold_for(len(names)),
+        rounds=ROUNDS,
+        margin=margin_for(len(names)) if is_simpler else 0.0,
+        most_trials=2 * len(live) * ROUNDS + 2 * len(settled) + SCORE_RUNS * len(names),
+        reflection=reflection,
+    )
+
+
+def draw_review(tasks: Sequence[str]) -> Duel:
+    """Lay down the champion's test beside the baseline, which is experiment 0."""
+    return Duel(opponent=0, live=tuple(tasks), threshold=CONFIRMED, rounds=ROUNDS, most_trials=2 * len(tasks) * ROUNDS)
+
+
+def grant(duel: Duel) -> Duel:
+    """Return the duel with as many rounds again; what they have shown so far stays."""
+    more = 2 * len(duel.live) * ROUNDS
+    return duel.model_copy(update={"rounds": duel.rounds + ROUNDS, "most_trials": duel.most_trials + more})
+
+
+def stand(duel: Duel, trials: Iterable[Trial], kind: RunKind) -> Standing:
+    """Say how a duel stands."""
+    pairs = _pairs(duel, trials)
+    if kind is RunKind.REVIEW:
+        return review_standing(duel.live, pairs, duel.rounds)
+    race = Race(live=duel.live, settled=duel.settled, threshold=duel.threshold, rounds=duel.rounds, margin=duel.margin)
+    return standing(race, pairs)
+
+
+def pairing(duel: Duel, kind: RunKind, run_id: str) -> Schedule:
+    """Return the schedule of the pairs, round by round, the two harnesses' trials shuffled together."""
+
+    def next_slots(trials: Mapping[str, Trial]) -> Sequence[Slot]:
+        found = stand(duel, trials.values(), kind)
+        attempt = max(1, found.round)  # a settled task's only pair is its first
+        slots = [Slot(task, attempt, arm) for task in found.tasks for arm in (Arm.CANDIDATE, Arm.INCUMBENT)]
+        missing = [slot for slot in slots if slot.id not in trials]
+        random.Random(f"{run_id} {found.round}").shuffle(missing)  # noqa: S311 - an order, no secret
+        return missing
+
+    return next_slots
+
+
+def scoring(tasks: Sequence[str]) -> Schedule:
+    """Return the schedule of the fresh trials that become the score."""
+
+    def next_slots(trials: Mapping[str, Trial]) -> Sequence[Slot]:
+        slots = (Slot(task, number, Arm.SCORE) for number in range(1, SCORE_RUNS + 1) for task in tasks)
+        return [slot for slot in slots if slot.id not in trials]
+
+    return next_slots
+
+
+def judge(run: Run, duel: Duel, *, is_vetoed: bool) -> Judgement:
+    """Say what a duel with the incumbent led to.
+
+    Args:
+        run: The run with its trials, complete or cut by a budget.
+        duel: What it had to settle.
+        is_vetoed: Whether the hidden tasks speak against the candidate.
+    """
+    found = stand(duel, run.trials, RunKind.CONFIRM)
+    if run.state is RunState.CUT and found.state in {State.RACING, State.PROVEN}:
+        return _judgement(run, found, Outcome.UNDECIDED, f"{run.error} {_pairs_text(found)}.")
+    tasks = len(run.suite.tasks)
+    outcome, reason = _outcome(found, tasks, is_vetoed=is_vetoed, margin=duel.margin)
+    return _judgement(run, found, outcome, f"{reason} {few_tasks(tasks)}".rstrip())
+
+
+def judge_review(run: Run, duel: Duel) -> Judgement:
+    """Say what the champion's test beside the baseline led to: `kept` confirms it, `refused` rolls it back."""
+    found = stand(duel, run.trials, RunKind.REVIEW)
+    pairs, tasks = _pairs_text(found), len(run.suite.tasks)
+    if found.state is State.BEATEN:
+        return _judgement(run, found, Outcome.REFUSED, f"The baseline does better: {pairs}.")
+    if found.state is State.CONFIRMED and tasks >= FEWEST_TASKS:
+        return _judgement(run, found, Outcome.KEPT, f"Confirmed beside the baseline: {pairs}.")
+    reason = f"Neither confirmed nor beaten by the baseline: {pairs}. {few_tasks(tasks)}".rstrip()
+    return _judgement(run, found, Outcome.PROVISIONAL, reason)
+
+
+def _judgement(run: Run, found: Standing, outcome: Outcome, reason: str) -> Judgement:
+    tasks = len(run.suite.tasks)
+    return Judgement(
+        outcome=outcome,
+        reason=reason,
+        evidence=found.evidence,
+        wins=found.wins,
+        losses=found.losses,
+        ties=found.ties,
+        difference_points=found.difference,
+        low_points=found.low,
+        high_points=found.high,
+        smallest_effect_points=power(tasks, threshold=threshold_for(tasks)).smallest_effect_points,
+        trials=len(run.trials),
+        cost_usd=sum((trial.usage for trial in run.trials), Usage()).cost_usd,
+    )
+
+
+def few_tasks(tasks: int) -> str:
+    """Say that a suite is too small to prove anything; empty where it is not."""
+    return FEW_TASKS.format(tasks=tasks, fewest=FEWEST_TASKS) if tasks < FEWEST_TASKS else ""
+
+
+def _outcome(found: Standing, tasks: int, *, is_vetoed: bool, margin: float) -> tuple[Outcome, str]:
+    pairs = _pairs_text(found)
+    if is_vetoed:
+        return Outcome.REFUSED, f"It does better here ({pairs}), but not on the hidden tasks."
+    if found.state is State.HOPELESS:
+        return Outcome.REFUSED, f"Beside the incumbent it is no better: {pairs}."
+    if found.state is State.INVALID:
+        return Outcome.UNDECIDED, "A tenth of the pairs or more measured nothing."
+    if found.state is not State.PROVEN:
+        return Outcome.UNDECIDED, f"After {found.round} rounds it is not proven: {pairs}."
+    what = "no worse than the incumbent, and simpler" if margin else "better than the incumbent"
+    if found.evidence >= CONFIRMED and tasks >= FEWEST_TASKS:
+        return Outcome.KEPT, f"It is {what}: {pairs}."
+    return Outcome.PROVISIONAL, f"It is probably {what}: {pairs}. It will be tested against the baseline again."
+
+
+def _pairs_text(found: Standing) -> str:
+    return f"{found.wins} pairs won and {found.losses} lost, evidence {found.evidence:.1f}"
+
+
+def _is_settled(task: TaskScore, tallies: Mapping[str, Tally]) -> bool:
+    tally = tallies.get(task.task, Tally())
+    return is_settled(tally.passed, tally.attempts, task.passed, task.attempts - task.unmeasured)
+
+
+def _pairs(duel: Duel, trials: Iterable[Trial]) -> list[Pair]:
+    by_place = {(trial.task, trial.attempt, trial.arm): trial for trial in trials}
+    found: list[Pair] = []
+    for (task, attempt, arm), trial in by_place.items():
+        other = by_place.get((task, attempt, Arm.INCUMBENT))
+        if arm is Arm.CANDIDATE and other is not None:
+            number = 0 if task in duel.settled else attempt
+            found.append(Pair(task=task, round=number, difference=_difference(trial, other)))
+    return found
+
+
+def _difference(candidate: Trial, incumbent: Trial) -> float | None:
+    if not (candidate.counts and incumbent.counts):
+        return None
+    return float(candidate.passed) - float(incumbent.passed)
