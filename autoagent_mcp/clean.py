@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from autoagent_mcp.errors import SetupError
+from autoagent_mcp.sandbox.bubblewrap import shown
 from autoagent_mcp.sandbox.docker import leftovers
 from autoagent_mcp.sandbox.docker.engine import Client, Engine
 from autoagent_mcp.sandbox.docker.leftovers import Leftover
@@ -74,9 +76,11 @@ def _remove_left(client: Client, before: float, *, is_rehearsal: bool) -> tuple[
 def _remove_files(cache: Path, before: float, is_rehearsal: bool) -> dict[Path, int]:  # noqa: FBT001 - run in a thread
     removed: dict[Path, int] = {}
     for path in _old(cache, before):
-        removed[path] = _size(path)
-        if not is_rehearsal:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        with shown.claimed(path) if path.is_dir() else nullcontext(enter_result=True) as is_unused:
+            if is_unused:
+                removed[path] = _size(path)
+                if not is_rehearsal:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return removed
 
 

@@ -6,8 +6,8 @@ import logging
 import os
 import socket
 import subprocess
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,16 @@ from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import ImageSource, Task
 from autoagent_mcp.sandbox import unsupported
 from autoagent_mcp.sandbox.base import HARNESS_LIBRARIES, PATIENCE_SEC, Image, Mount, Sandbox, SandboxSpec
-from autoagent_mcp.sandbox.bubblewrap import diagnosis, harness_environment, images, program, root, seccomp, task_fit
+from autoagent_mcp.sandbox.bubblewrap import (
+    diagnosis,
+    harness_environment,
+    images,
+    program,
+    root,
+    seccomp,
+    shown,
+    task_fit,
+)
 from autoagent_mcp.sandbox.bubblewrap.launcher import Start, launcher
 from autoagent_mcp.sandbox.bubblewrap.sandbox import BubblewrapSandbox
 
@@ -27,6 +36,7 @@ _log = logging.getLogger(__name__)
 _START_SEC = 30.0
 _END_SEC = 5.0
 _FILES_HINT = "Free the disk, or look at the task's environment/ folder."
+_GONE_HINT = "Call again: what was removed is made again."
 _START_HINT = "`autoagent-mcp doctor` tells what this machine lacks."
 
 
@@ -74,13 +84,14 @@ class BubblewrapBackend:
                 f"Task {task.name} cannot run on bubblewrap: {'; '.join(refusals)}.", "Use the Docker backend for it."
             )
         key = (task.folder, task.digest, source.model_dump_json())
-        if key not in self._images:
-            try:
+        try:
+            image = self._images.get(key)
+            if image is None or not await anyio.to_thread.run_sync(images.mark_used, image, limiter=self._files):
                 build = partial(images.build, task, source, self._cache)
-                self._images[key] = await anyio.to_thread.run_sync(build, limiter=self._files)
-            except OSError as error:
-                raise SandboxError(f"The image of task {task.name} could not be made: {error}.", _FILES_HINT) from error
-        return self._images[key]
+                image = self._images[key] = await anyio.to_thread.run_sync(build, limiter=self._files)
+        except OSError as error:
+            raise SandboxError(f"The image of task {task.name} could not be made: {error}.", _FILES_HINT) from error
+        return image
 
     async def prepare_harness(
         self, requirements: str, inside: Image | None = None
@@ -112,6 +123,12 @@ class BubblewrapBackend:
     @asynccontextmanager
     async def start(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
         """See `base.Backend.start`."""
+        with _shown(spec):
+            async with self._started(spec) as sandbox:
+                yield sandbox
+
+    @asynccontextmanager
+    async def _started(self, spec: SandboxSpec) -> AsyncGenerator[Sandbox]:
         control, theirs = socket.socketpair()
         control.setblocking(False)  # noqa: FBT003 - the stdlib's
         sandbox = BubblewrapSandbox(spec, control)
@@ -139,6 +156,18 @@ class BubblewrapBackend:
         finally:
             os.close(filter_)
             control.close()
+
+
+@contextmanager
+def _shown(spec: SandboxSpec) -> Generator[None]:
+    """Keep what the sandbox is shown where it is."""
+    with ExitStack() as stack:
+        try:
+            for mount in spec.mounts:
+                stack.enter_context(shown.held(mount.source))
+        except OSError as error:
+            raise SandboxError(f"Sandbox {spec.name} could not be started: {error}.", _GONE_HINT) from error
+        yield
 
 
 def _bwrap(arguments: list[str | Path], stdin: int, descriptors: tuple[int, ...]) -> Start:

@@ -66,6 +66,20 @@ def build(task: Task, source: ImageSource, cache: Path) -> Image:
     return Image(id=digest, base=wanted.base, workdir=wanted.workdir, env=wanted.env, layers=(path,))
 
 
+def mark_used(image: Image) -> bool:
+    """Note that an image is used, which `autoagent-mcp clean` goes by; tell whether it is still there.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
+    try:
+        for layer in image.layers:
+            os.utime(layer)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _layer(task: Task, source: ImageSource, wanted: Recipe) -> bytes:
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as layer:
