@@ -97,10 +97,23 @@ def is_settled(incumbent_passed: int, incumbent_attempts: int, candidate_passed:
     return never or (incumbent_passed == incumbent_attempts and candidate_passed == candidate_attempts)
 
 
+def pooled(tallies: Iterable[tuple[int, int]]) -> tuple[float, int]:
+    """Pool all trials that the incumbent ever had, those of races too, into its passes and attempts at the door.
+
+    Races try the live tasks alone, so each task counts once, by the share of its trials that passed. From whole runs
+    alone, an incumbent whose one run was lucky would shut the door on everybody and keep a score that is too high.
+
+    Args:
+        tallies: Of each task: how many trials of the incumbent passed, and how many there were.
+    """
+    shares = [passed / attempts for passed, attempts in tallies if attempts]
+    return math.fsum(shares), len(shares)
+
+
 def opens_door(
     candidate_passed: int,
     candidate_attempts: int,
-    incumbent_passed: int,
+    incumbent_passed: float,
     incumbent_attempts: int,
     *,
     margin: float = 0.0,
@@ -110,8 +123,8 @@ def opens_door(
     Args:
         candidate_passed: Trials that passed in the candidate's first run of the whole suite.
         candidate_attempts: Trials that were measured in it.
-        incumbent_passed: The same over all runs of the whole suite that the incumbent has had, pooled.
-        incumbent_attempts: The same.
+        incumbent_passed: The incumbent's, `pooled`.
+        incumbent_attempts: The incumbent's, `pooled`.
         margin: Above 0 for a simpler candidate: it may pass less by the margin that it will have to prove. A gain has
             to pass more.
     """
