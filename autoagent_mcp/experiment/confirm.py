@@ -14,6 +14,7 @@ from autoagent_mcp.errors import AutoagentError, DecisionRefused
 from autoagent_mcp.experiment import duel as duels
 from autoagent_mcp.experiment.book import JUDGED, Book, RunRecord
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.race import State
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.models.experiment import Experiment, Judged, Judgement, Outcome
@@ -41,7 +42,7 @@ class _Case:
 class Confirmation:
     """Decides about changes by what fresh trials show."""
 
-    def __init__(self, shared: Shared, decisions: Decisions, veto: Veto | None = None) -> None:
+    def __init__(self, shared: Shared, decisions: Decisions, keeper: Keeper, veto: Veto | None = None) -> None:
         self._bench = shared.bench
         self._record = shared.record
         self._runs = shared.runs
@@ -49,6 +50,7 @@ class Confirmation:
         self._measure = shared.measure
         self._changing = shared.changing
         self._decisions = decisions
+        self._keeper = keeper
         self._veto = veto
 
     @property
@@ -177,7 +179,7 @@ class Confirmation:
         """Keep what the judgement keeps, where that was not done."""
         if judgement.outcome not in {Outcome.KEPT, Outcome.PROVISIONAL} or run.duel is None:
             return
-        await self._decisions.keep_confirmed(experiment, run, judgement, run.duel.reflection)
+        await self._keeper.keep_confirmed(experiment, run, judgement, run.duel.reflection)
         if self._book.provisional >= REVIEW_EVERY:
             self._runs.afterwards(self._begin_review)
 
@@ -194,6 +196,6 @@ class Confirmation:
         judgement = duels.judge_review(run, case.duel)
         await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
         if judgement.outcome is Outcome.KEPT:
-            await self._decisions.confirm(case.champion, judgement)
+            await self._keeper.confirm(case.champion, judgement)
         elif judgement.outcome is Outcome.REFUSED:
-            await self._decisions.roll_back(case.champion, judgement)
+            await self._keeper.roll_back(case.champion, judgement)

@@ -18,6 +18,7 @@ from autoagent_mcp.errors import AutoagentError, LedgerError, RepoError, Unknown
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
 from autoagent_mcp.experiment.guide import Guide
+from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
 from autoagent_mcp.experiment.shared import Shared
@@ -48,8 +49,9 @@ class Lab:
         self._repo = shared.record.repo
         self._runs = shared.runs
         self._suites = shared.suites
-        self._decisions = Decisions(shared)
-        self._confirmation = Confirmation(shared, self._decisions)
+        self._keeper = Keeper(shared)
+        self._decisions = Decisions(shared, self._keeper)
+        self._confirmation = Confirmation(shared, self._decisions, self._keeper)
         self._guide = Guide(shared, self._decisions, self._confirmation)
         self._settling = anyio.Lock()
         self._is_settled = False
@@ -225,11 +227,11 @@ class Lab:
 
     async def _finish_left(self) -> None:
         last = self._record.book.last_decided
-        is_unfinished = await self._decisions.is_keep_unfinished()
+        is_unfinished = await self._keeper.is_keep_unfinished()
         began = last.decided_at.timestamp() if is_unfinished and last is not None and last.decided_at else None
         await self._repo.clear_locks(began)
         await self._runs.take_up({task.name: task for task in self._suites.tasks})
-        await self._decisions.finish()
+        await self._keeper.finish()
         await self._bench.backend.remove_leftovers(self._bench.workspace.id)
 
     async def _start(self, kind: RunKind, description: str, tasks: tuple[Task, ...], suite: Suite) -> Run:
