@@ -18,7 +18,7 @@ _START_SEC = 120.0
 """For a child to be forked, which others may wait for too."""
 _RELEASE_SEC = 10.0
 """A child is dead some milliseconds after it was told to be; a host that needs this long is not trusted any more."""
-_PROBE_SEC = 5.0
+_PROBE_SEC = 20.0
 _disk = anyio.CapacityLimiter(8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -13,7 +14,7 @@ from support.harnesses import KeptSandboxes, Trials, agent, kill_sandboxes, proc
 
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.harness.process import HarnessEnd
-from autoagent_mcp.sandbox.base import Backend
+from autoagent_mcp.sandbox.base import Backend, Sandbox
 
 WAITS = """
     import asyncio
@@ -33,6 +34,12 @@ async def printed(harness: Trials, trial: str) -> None:
             await anyio.sleep(0.01)
 
 
+async def kill_all(sandbox: Sandbox) -> None:
+    """Kill everything in a harness's sandbox, which may be gone before the command has ended."""
+    with suppress(SandboxError):
+        await sandbox.exec("kill -KILL -1")
+
+
 async def test_a_host_that_is_killed_fails_its_trials_and_the_next_one_gets_a_new_sandbox(
     tmp_path: Path, backend: Backend
 ) -> None:
@@ -48,7 +55,7 @@ async def test_a_host_that_is_killed_fails_its_trials_and_the_next_one_gets_a_ne
             group.start_soon(run, "wait")
             await anyio.to_thread.run_sync(harness.gateway.wait_for, "hold")
             await printed(harness, "wait")
-            await kept.live[0].exec("kill -KILL -1")
+            await kill_all(kept.live[0])
         assert [end.how for end in ends] == ["crashed", "crashed"]
         assert await harness.run() == HarnessEnd(how="returned", detail="done")
 
@@ -77,7 +84,7 @@ async def test_a_lost_sandbox_is_the_harnesss_failure_once_it_has_begun_to_work(
 async def test_a_sandbox_that_cannot_be_started_again_loses_the_trial(tmp_path: Path, backend: Backend) -> None:
     kept = KeptSandboxes(backend)
     async with trials(agent(WAITS), tmp_path, kept) as harness:
-        await kept.live[0].exec("kill -KILL -1")
+        await kill_all(kept.live[0])
         with anyio.fail_after(10):
             await kept.gone.wait()
         kept.is_refusing = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 
 from autoagent_mcp.errors import EngineError
@@ -11,7 +13,10 @@ from autoagent_mcp.sandbox.docker.attached import STDERR, STDOUT, Attached
 from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.output import Cut
 
-_NEVER_RAN = (b"OCI runtime exec failed", b"unable to find user ")
+_ENDED = rb"cannot exec in a |container is not running|task [0-9a-f]{64} not found"
+_NEVER_RAN = re.compile(rb"OCI runtime exec failed|unable to find user |" + _ENDED)
+_STOPPING = re.compile(_ENDED + rb"|setns process|namespace path|init-p")
+"""What it fails on where a container's processes are ending; once the engine knows of it, it refuses by itself."""
 _CANNOT_ENTER = 126
 _CANNOT = {_CANNOT_ENTER, 127}
 _NO_FOLDER = b": chdir to cwd "
@@ -29,7 +34,7 @@ class Ended(Frozen):
     @property
     def never_ran(self) -> bool:
         """Whether stdout is the engine's own complaint, and no command ran."""
-        return self.status in _CANNOT and self.stdout.startswith(_NEVER_RAN)
+        return self.status in _CANNOT and _NEVER_RAN.match(self.stdout) is not None
 
 
 class Command:
@@ -82,6 +87,13 @@ class Command:
         ended = Ended(stdout=kept[STDOUT].text(), stderr=kept[STDERR].text(), status=self.status())
         has_no_folder = ended.never_ran and _NO_FOLDER in ended.stdout
         return ended.model_copy(update={"status": _CANNOT_ENTER}) if has_no_folder else ended
+
+    @property
+    def met_stop(self) -> bool:
+        """Whether it could not be started, as its container was stopping."""
+        if self.problem is not None:
+            return self.problem.status is not None
+        return self.result.never_ran and _STOPPING.search(self.result.stdout) is not None
 
     async def process_id(self) -> str:
         """Return the engine's own number for its first process.

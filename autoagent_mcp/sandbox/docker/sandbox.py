@@ -28,6 +28,8 @@ _KILL_SEC = 1.5
 _KILL_ALL_SEC = 5.0
 _TOLD_SEC = 6.0
 _LOOK_SEC = 0.02
+_STOPPING_SEC = 5.0
+"""For a container whose main process was killed to stop and be started again."""
 _LAST_WORDS_SEC = 0.2
 """For what a dead command had written to arrive."""
 _CLEAN = {"BASH_ENV": "", "LD_PRELOAD": "", "LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -92,9 +94,13 @@ class DockerSandbox:
         env: Mapping[str, str] | None,
         user: str | int | None,
     ) -> tuple[Ended, bool]:
-        running = await self._begin(argv, cwd=cwd, env=env, user=user)
-        timed_out = await self._see_end(running, mark, seconds)
-        return self._whole(running), timed_out
+        give_up_at = anyio.current_time() + _STOPPING_SEC
+        while True:
+            running = await self._begin(argv, cwd=cwd, env=env, user=user)
+            timed_out = await self._see_end(running, mark, seconds)
+            if not running.met_stop or anyio.current_time() > give_up_at:
+                return self._whole(running), timed_out
+            await anyio.sleep(_LOOK_SEC)
 
     async def _begin(
         self,
@@ -114,7 +120,8 @@ class DockerSandbox:
             "stdin": takes_input,
         }
         client = self._engine.client
-        for is_last in (False, True):
+        give_up_at = anyio.current_time() + _STOPPING_SEC
+        while True:
             self._check()
             try:
                 made = await self._engine.call(client.exec_create, self._container, argv, **options)
@@ -122,10 +129,9 @@ class DockerSandbox:
             except EngineError as error:
                 if _NO_USER in error.problem:  # engines from 25 on say it here, older ones as the command's output
                     raise self._unknown_user(who) from error
-                if error.status != _CONFLICT or is_last:
+                if error.status != _CONFLICT or anyio.current_time() > give_up_at:
                     raise self._lost(error) from error
             await self._start_again()
-        raise AssertionError
 
     def _unknown_user(self, user: str | int | None) -> SandboxRefused:
         return SandboxRefused(
