@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -21,6 +23,13 @@ _FIRST_LOOK_SEC = 3
 """For Docker to answer where bubblewrap would do as well: the first call waits for it."""
 
 
+@dataclass
+class _Shared:
+    """What is opened once, for whichever place."""
+
+    gateway: Gateway | None = None
+
+
 class Bench:
     """Made by `open_bench`."""
 
@@ -31,10 +40,16 @@ class Bench:
         self._group = group
         self._opening = anyio.Lock()
         self._is_checked = False
-        self._gateway: Gateway | None = None
+        self._shared = _Shared()
         self.backend = backends["bubblewrap"]
         self.notices: tuple[str, ...] = ()
         """Why Docker was not taken, where `auto` would rather have had it."""
+
+    def at(self, workspace: Workspace) -> Bench:
+        """Return a bench whose runs are written to another place; backend, gateway and settings are this one's."""
+        bench = copy.copy(self)
+        bench.workspace = workspace
+        return bench
 
     async def choose(self) -> None:
         """Take the backend that the settings name; for `auto` Docker where an engine answers, else bubblewrap."""
@@ -75,9 +90,9 @@ class Bench:
             SetupError, GatewayError: The model's key or the local model is not there.
         """
         async with self._opening:
-            gateway = self._gateway
+            gateway = self._shared.gateway
             if gateway is None:
-                gateway = self._gateway = await self._group.start(self._keep_gateway)
+                gateway = self._shared.gateway = await self._group.start(self._keep_gateway)
         return gateway
 
     async def _keep_gateway(self, *, task_status: TaskStatus[Gateway]) -> None:

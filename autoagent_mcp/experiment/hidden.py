@@ -1,0 +1,293 @@
+"""Hidden tasks: what a client never sees may veto what it wants to keep. One bit of each case is told, nothing else.
+
+Whatever is measured with them has names made of hashes and lies in the user's state folder, with a log of its own. So
+no path, label, error or log line that others read can tell of a task; the one border is `Hidden.is_worse`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import anyio.to_thread
+
+from autoagent_mcp._io import write_whole
+from autoagent_mcp.errors import ConfigError, HiddenError
+from autoagent_mcp.experiment.diversion import diverted
+from autoagent_mcp.models.base import Frozen
+from autoagent_mcp.models.run import Run, RunKind, RunState, Suite
+from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.trial import Arm, Trial, Usage
+from autoagent_mcp.run import run as run_room
+from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.run import Report, RunRequest, Schedule, Slot
+from autoagent_mcp.run.suite import build_suite
+from autoagent_mcp.task.split import IN_NAME_ONLY, load_hidden
+from autoagent_mcp.workspace import HiddenPlace
+
+PAIRS = 2
+"""Of each task in one case: two tell a regression from bad luck often enough, and cost little beside the duel."""
+ROTATE_AFTER = 10
+"""Cases. Each tells the client one bit of the tasks; with more of them a change can be fitted to what it never saw."""
+CHANGED = "The hidden tasks are not those that were there before."
+_ACCEPT = "A person who changed them says `autoagent-mcp accept-changes`."
+_ROTATE = "The hidden tasks have had their say {bits} times. A person should put other tasks in their place."
+_TOO_LITTLE = "Too little could be measured on the hidden tasks to decide."
+_LOOK = "Call keep_change again; if that does not help, a person finds the reason in the user's state folder."
+_CUT = "A budget was used up before the hidden tasks had their say."
+_RAISE = "Raise it in autoagent.toml, and call keep_change again."
+_log = logging.getLogger(__name__)
+_disk = anyio.CapacityLimiter(2)
+
+Measuring = Callable[[RunRequest, Bench, Report], Awaitable[Run]]
+"""Measures a candidate; `run.run.measure` does."""
+
+
+class _Cases(Frozen):
+    """cases.json."""
+
+    digest: str
+    """Of the hidden tasks, as they were when a person last set or accepted them."""
+    verdicts: dict[str, bool] = {}
+    """Whether the candidate was worse, by case."""
+
+
+class _Found(NamedTuple):
+    """The hidden tasks as they are now, under names that tell nothing."""
+
+    tasks: tuple[Task, ...]
+    suite: Suite
+    names: dict[str, str]
+    digest: str
+
+
+class Hidden:
+    """The hidden tasks of a workspace; made by `open_hidden`."""
+
+    def __init__(self, bench: Bench, measuring: Measuring) -> None:
+        self._bench = bench
+        self._place = bench.workspace.hidden
+        self._measuring = measuring
+        self._one_at_a_time = anyio.Lock()
+        self._spent = Usage()
+
+    @property
+    def spent(self) -> Usage:
+        """What all cases took so far, judges too: for the workspace's budget, and never to be shown by itself."""
+        return self._spent
+
+    async def open(self) -> None:
+        """See `open_hidden`."""
+        await anyio.to_thread.run_sync(_make, self._place, self._bench.workspace.folder, limiter=_disk)
+        found = await self._read()
+        if not self._place.cases.exists():
+            await self._write(_Cases(digest=found.digest))
+        self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
+
+    async def tasks(self) -> tuple[Task, ...]:
+        """Return the tasks that can run here, with names that tell nothing. Raises: ConfigError: see `open_hidden`."""
+        return (await self._read()).tasks
+
+    async def notices(self) -> tuple[str, ...]:
+        """Say what a person should know of the hidden tasks: nothing of what is in them.
+
+        Raises:
+            ConfigError: See `open_hidden`.
+        """
+        found, cases = await self._read(), await self._cases()
+        bits, split = len(cases.verdicts), self._bench.config.split
+        said = {
+            IN_NAME_ONLY: split is not None and split.hidden_fraction is not None,
+            f"{CHANGED} {_ACCEPT}": found.digest != cases.digest,
+            _ROTATE.format(bits=bits): bits >= ROTATE_AFTER,
+        }
+        return tuple(sentence for sentence, holds in said.items() if holds)
+
+    async def bits_used(self) -> int:
+        """Return in how many cases these tasks had their say."""
+        return len((await self._cases()).verdicts)
+
+    async def accept(self) -> None:
+        """Take the tasks as they are now for those that a person wants; what others said before them is forgotten.
+
+        Raises:
+            ConfigError: See `open_hidden`.
+        """
+        found, cases = await self._read(), await self._cases()
+        if found.digest != cases.digest:
+            await self._write(_Cases(digest=found.digest))
+
+    async def is_worse(self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes]) -> bool:
+        """Say whether a candidate loses more pairs than it wins, or cheats; where that is known, nothing is measured.
+
+        Args:
+            key: Names the case; the same key with the same harnesses goes on where it stopped.
+            candidate: Its files by path.
+            incumbent: The same.
+
+        Raises:
+            HiddenError: Too little could be measured, a budget was used up, or the tasks were changed.
+            ConfigError: See `open_hidden`.
+        """
+        async with self._one_at_a_time:
+            with diverted(self._place.log):
+                try:
+                    return await self._decide(key, candidate, incumbent)
+                except (ConfigError, HiddenError):
+                    raise
+                except Exception:  # noqa: BLE001 - the border: no text, and no traceback, of what is hidden gets out
+                    _log.exception("Case %s", key)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
+        raise HiddenError(_TOO_LITTLE, _LOOK)
+
+    async def _decide(self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes]) -> bool:
+        found, cases = await self._read(), await self._cases()
+        if found.digest != cases.digest:
+            raise HiddenError(CHANGED, _ACCEPT)
+        case = _case(key, candidate, incumbent, found.suite.fingerprint)
+        if case not in cases.verdicts:
+            harnesses = {Arm.CANDIDATE: candidate, Arm.INCUMBENT: incumbent}
+            run = await self._measured(case, harnesses, found)
+            verdicts = {**cases.verdicts, case: _is_worse(run, len(found.tasks))}
+            cases = cases.model_copy(update={"verdicts": verdicts})
+            await self._write(cases)
+        return cases.verdicts[case]
+
+    async def _measured(self, case: str, harnesses: Mapping[Arm, Mapping[str, bytes]], found: _Found) -> Run:
+        known = {task.name: task for task in found.tasks}
+        await anyio.to_thread.run_sync(write_whole, self._place.names, json.dumps(found.names, indent=1), limiter=_disk)
+        await anyio.to_thread.run_sync(run_room.interrupt, self._place, case, known, limiter=_disk)
+        request = RunRequest(
+            id=case,
+            kind=RunKind.CONFIRM,
+            description="Hidden tasks",
+            candidate=case,
+            harnesses=harnesses,
+            tasks=found.tasks,
+            suite=found.suite,
+            schedule=_pairing(tuple(known), case),
+        )
+        run = await self._measuring(request, self._bench.at(self._place), lambda _progress: None)
+        if run.error:
+            _log.error("Case %s: %s", case, run.error)
+        return run
+
+    async def _read(self) -> _Found:
+        found = await anyio.to_thread.run_sync(self._load, limiter=_disk)
+        if not found.tasks:
+            raise ConfigError(
+                "`[split]` in autoagent.toml hides no task that can run here.", "Hide at least one, or take it out."
+            )
+        return found
+
+    def _load(self) -> _Found:
+        bench = self._bench
+        usable, excluded = load_hidden(bench.workspace.folder, bench.config)
+        nameless = [task.model_copy(update={"name": _hash(task.name, task.digest)[:12]}) for task in usable]
+        able, suite = build_suite(
+            nameless, excluded, attempts=PAIRS, config=bench.config, backend=bench.backend, kind=RunKind.CONFIRM
+        )
+        names = {other.name: task.name for task, other in zip(usable, nameless, strict=True)}
+        contents = (*(f"{task.name}\0{task.digest}" for task in usable), *(one.task for one in excluded))
+        return _Found(able, suite, names, _hash(*sorted(contents)))
+
+    async def _cases(self) -> _Cases:
+        return await anyio.to_thread.run_sync(_load_cases, self._place, limiter=_disk)
+
+    async def _write(self, cases: _Cases) -> None:
+        data = cases.model_dump_json(indent=1)
+        await anyio.to_thread.run_sync(write_whole, self._place.cases, data, limiter=_disk)
+
+
+async def open_hidden(bench: Bench, measuring: Measuring = run_room.measure) -> Hidden | None:
+    """Return the hidden tasks of the bench's workspace; None where its settings hide none.
+
+    The tasks that are there the first time are those that a person wants; later ones have to be accepted.
+
+    Args:
+        bench: What trials are measured on.
+        measuring: What measures a candidate.
+
+    Raises:
+        ConfigError: There is no such folder, it is not apart from the workspace, or it has no task that can run here.
+        TaskError: There is no folder with visible tasks, of which a fraction were to be hidden.
+        OSError: The user's state folder cannot be written.
+    """
+    if bench.config.split is None:
+        return None
+    hidden = Hidden(bench, measuring)
+    await hidden.open()
+    return hidden
+
+
+def _make(place: HiddenPlace, workspace: Path) -> None:
+    if place.folder.resolve().is_relative_to(workspace.resolve()):
+        raise ConfigError(
+            "What is measured on hidden tasks would lie inside the workspace.",
+            "Set XDG_STATE_HOME to a folder outside of it.",
+        )
+    for folder in (place.folder.parent, place.folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _load_cases(place: HiddenPlace) -> _Cases:
+    """Where the file is gone or garbled nothing is known of the tasks, so that a person has to accept them."""
+    try:
+        return _Cases.model_validate_json(place.cases.read_bytes())
+    except (OSError, ValueError):
+        return _Cases(digest="")
+
+
+def _spent(place: HiddenPlace) -> Usage:
+    """Add up all trials on disk, also those that were set aside to be tried again."""
+    trials = (Trial.model_validate_json(path.read_bytes()) for path in place.runs.glob("*/*/trial.json"))
+    return sum((trial.usage + trial.judge_usage for trial in trials), Usage())
+
+
+def _pairing(names: Sequence[str], case: str) -> Schedule:
+    """Return the schedule of all pairs at once, the two harnesses' trials shuffled together."""
+    arms = (Arm.CANDIDATE, Arm.INCUMBENT)
+    slots = [Slot(name, number, arm) for number in range(1, PAIRS + 1) for name in names for arm in arms]
+    random.Random(case).shuffle(slots)  # noqa: S311 - an order, no secret
+
+    def next_slots(trials: Mapping[str, Trial]) -> Sequence[Slot]:
+        return [slot for slot in slots if slot.id not in trials]
+
+    return next_slots
+
+
+def _is_worse(run: Run, tasks: int) -> bool:
+    if run.state is RunState.CUT:
+        raise HiddenError(_CUT, _RAISE)
+    pairs = [pair for pair in _pairs(run.trials) if all(trial.counts for trial in pair)]
+    if run.state is not RunState.COMPLETE or 2 * len(pairs) < PAIRS * tasks:
+        raise HiddenError(_TOO_LITTLE, _LOOK)
+    if any(candidate.cheats for candidate, _ in pairs):
+        return True
+    return sum(candidate.passed - incumbent.passed for candidate, incumbent in pairs) < 0
+
+
+def _pairs(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
+    by_place = {(trial.arm, trial.task, trial.attempt): trial for trial in trials}
+    candidates = [trial for trial in by_place.values() if trial.arm is Arm.CANDIDATE]
+    found = ((one, by_place.get((Arm.INCUMBENT, one.task, one.attempt))) for one in candidates)
+    return [(one, other) for one, other in found if other is not None]
+
+
+def _case(key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], fingerprint: str) -> str:
+    """Name a case so that nothing of one with other harnesses, tasks or settings is taken for its own."""
+    files = (f"{path}\0{_hash(data)}" for side in (candidate, incumbent) for path, data in sorted(side.items()))
+    return f"{key}-{_hash(fingerprint, *files)[:8]}"
+
+
+def _hash(*parts: str | bytes) -> str:
+    raw = (part if isinstance(part, bytes) else part.encode(errors="surrogateescape") for part in parts)
+    return hashlib.sha256(b"\n".join(hashlib.sha256(part).digest() for part in raw)).hexdigest()
