@@ -61,6 +61,7 @@ async def run_demo(workspace: Workspace) -> None:
     copy = await anyio.to_thread.run_sync(_copy, workspace)
     console.print(f"[bold]autoagent-mcp demo[/] in a copy of this workspace: {copy.folder}", soft_wrap=True)
     console.print("The meta-agent is a script and its two edits were written beforehand; every number is measured now.")
+    console.print("One run decides here (the seed's rule), so that it stays short; by default fresh trials decide.")
     console.print("The edit that helps was tuned on these very tasks: what it gains says nothing about other ones.")
     async with _meta_agent(copy, console) as agent:
         await _loop(agent, copy)
