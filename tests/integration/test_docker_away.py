@@ -16,6 +16,7 @@ from autoagent_mcp.errors import EngineError
 from autoagent_mcp.sandbox.docker.backend import DockerBackend, open_backend
 from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.docker.owners import Owner
+from autoagent_mcp.sandbox.docker.watch import Watch
 
 pytestmark = pytest.mark.docker
 Client = Any
@@ -43,6 +44,26 @@ async def test_a_server_ends_though_its_engine_came_back_after_the_last_run(
             way.go_on()
             with anyio.fail_after(10):
                 await way.gone.wait()
+
+
+async def test_the_line_to_an_engine_begins_in_time_or_not_at_all_and_then_may_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with over_tcp() as way:
+        monkeypatch.setenv("DOCKER_HOST", way.url)
+        engine = Engine()
+        await engine.connect()
+        engine.client.timeout = 0.5
+        watch = Watch(engine, "nobody")
+        async with anyio.create_task_group() as group:
+            await group.start(watch.run)
+            await anyio.sleep(1)  # nothing happens, for longer than an answer may take
+            assert watch.generation == 0
+            way.hold()
+            await way.held.wait()
+            watch.stop()
+        assert watch.generation == 1
+        await engine.aclose()
 
 
 async def test_a_leftover_that_cannot_be_removed_now_is_left_to_the_next_start(

@@ -122,6 +122,14 @@ def hang_up(answer: Any) -> None:  # noqa: ANN401 - what lies behind a response 
             answer.raw.shutdown()
 
 
+def wait_for_ever(answer: Any) -> None:  # noqa: ANN401 - what lies behind a response is untyped
+    """Take the limit off how long a line may say nothing, once its answer has begun."""
+    reader = answer.raw._fp.fp  # noqa: SLF001 - urllib3 hands it out nowhere else
+    with suppress(AttributeError):  # a pipe to an ssh client, which has no such limit
+        line = getattr(reader, "channel", None) or reader.raw._sock  # noqa: SLF001 - socket.SocketIO's
+        line.settimeout(None)
+
+
 def _connect(patience_sec: int) -> Client:
     where = _where()
     try:

@@ -13,7 +13,7 @@ from anyio.abc import TaskStatus
 
 from autoagent_mcp.errors import EngineError
 from autoagent_mcp.sandbox.docker import labels
-from autoagent_mcp.sandbox.docker.engine import Engine, hang_up, translated
+from autoagent_mcp.sandbox.docker.engine import Engine, hang_up, translated, wait_for_ever
 
 _PAUSE_SEC = 0.5
 _CHUNK_BYTES = 65536
@@ -82,9 +82,11 @@ class Watch:
         client = self._engine.client
         filters = {"type": ["container"], "event": ["oom"], "label": [f"{labels.OWNER}={self._owner}"]}
         url = f"{client.base_url}/v{client.api_version}/events"
-        answer: requests.Response = client.get(url, params={"filters": json.dumps(filters)}, stream=True, timeout=None)
+        params = {"filters": json.dumps(filters)}
+        answer: requests.Response = client.get(url, params=params, stream=True, timeout=client.timeout)
         self._events = answer
         answer.raise_for_status()
+        wait_for_ever(answer)  # it begins at once, and then may say nothing for hours
 
     def _read(self) -> None:
         with suppress(EngineError):
