@@ -281,12 +281,11 @@ def _unique(tasks: Sequence[str], pairs: Iterable[Pair]) -> dict[tuple[str, int]
     for pair in pairs:
         if pair.task not in tasks:
             raise ValueError(f"A pair of {pair.task!r}, which is not in the race.")
-        known = found.setdefault((pair.task, pair.round), pair)
-        if known is pair or pair.difference is None:
-            continue
-        if known.difference is not None:
+        known = found.get((pair.task, pair.round))
+        if known is None or known.difference is None:
+            found[pair.task, pair.round] = pair
+        elif pair.difference is not None:
             raise ValueError(f"Two pairs of {pair.task!r} in round {pair.round}.")
-        found[pair.task, pair.round] = pair
     return found
 
 
