@@ -126,23 +126,29 @@ def _judged(tasks: Sequence[Task], oracle: Run, nop: Run) -> list[Checked]:
 
 
 def _judge(task: Task, solved: Trial | None, idle: Trial) -> Checked:
-    reasons: list[str] = []
-    if solved is not None and not solved.passed:
-        reasons.append(_why(solved) or "its solution does not pass")
+    reasons = [problem] if (problem := _problem_of_solution(task, solved)) else []
     if idle.passed:
         reasons.append("doing nothing passes")
     elif not idle.counts and not _is_same(solved, idle):
         reasons.append(_why(idle))
-    good = Verdict.UNCHECKED if solved is None else Verdict.SOUND
+    is_checked = solved is not None or task.is_impossible
     trials = [trial for trial in (solved, idle) if trial is not None]
     return Checked(
         task=task.name,
-        verdict=Verdict.BROKEN if reasons else good,
-        reasons=tuple(reasons) or (() if solved else ("it has no solution",)),
+        verdict=Verdict.BROKEN if reasons else Verdict.SOUND if is_checked else Verdict.UNCHECKED,
+        reasons=tuple(reasons) or (() if is_checked else ("it has no solution",)),
         solution=_say(solved) if solved else "",
         nothing=_say(idle),
         notices=tuple(dict.fromkeys((*task.notices, *(notice for trial in trials for notice in trial.notices)))),
     )
+
+
+def _problem_of_solution(task: Task, solved: Trial | None) -> str:
+    if solved is None or (task.is_impossible and solved.counts and not solved.passed):
+        return ""
+    if task.is_impossible and solved.passed:
+        return "its solution passes, though it is marked as impossible"
+    return "" if solved.passed else _why(solved) or "its solution does not pass"
 
 
 def _is_same(solved: Trial | None, idle: Trial) -> bool:

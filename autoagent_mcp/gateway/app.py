@@ -35,6 +35,7 @@ from autoagent_mcp.gateway.role import AGENT, JUDGE, OUTSIDER
 from autoagent_mcp.gateway.session import Session
 from autoagent_mcp.models.trial import TrialFiles
 from autoagent_mcp.sandbox.base import Sandbox
+from autoagent_mcp.task.canary import Canaries
 
 _HOST = "127.0.0.1"
 _KEEP_ALIVE_SEC = 75
@@ -44,10 +45,11 @@ _HEADER_LIMIT_BYTES = 32 * 1024
 class Gateway:
     """The running gateway."""
 
-    def __init__(self, model: PinnedModel, judge: PinnedModel | None) -> None:
+    def __init__(self, model: PinnedModel, judge: PinnedModel | None, canaries: Canaries | None) -> None:
         self.port = 0
         self._model = model
         self._judge = judge
+        self._canaries = canaries
         self._sessions: dict[str, Session] = {}
         apis = (ChatApi(), ResponsesApi(), MessagesApi())
         models = [Route(api.path, ModelCalls(self._sessions, api), methods=["POST"]) for api in apis]
@@ -71,7 +73,7 @@ class Gateway:
             OSError: On leaving: the record could not be written.
         """
         recorder = Recorder(files.model_calls, files.execs, self._model.upstream.key)
-        return self._open(Session(AGENT, self._model, limits, recorder, sandbox=sandbox))
+        return self._open(Session(AGENT, self._model, limits, recorder, sandbox=sandbox, canaries=self._canaries))
 
     def judge_session(self, files: TrialFiles, limits: Spending) -> AbstractAsyncContextManager[Session]:
         """Open a verification's door to the judge's model; else as `session`.
@@ -111,6 +113,7 @@ async def serve(
     model: ModelSettings,
     *,
     judge: ModelSettings | None = None,
+    canaries: Canaries | None = None,
     port: int = 0,
     upstream_url: str | None = None,
     backoff: Backoff | None = None,
@@ -120,6 +123,7 @@ async def serve(
     Args:
         model: The pinned model of the task agent.
         judge: The pinned model that verifiers ask, where there is one.
+        canaries: The tokens that no trial may send to its model; None where none were planted.
         port: Where to listen; 0 takes a free one.
         upstream_url: The base URL of the task agent's provider, instead of the one that `model` implies; it ends
             before `/chat/completions`, `/responses` or `/messages`.
@@ -139,6 +143,7 @@ async def serve(
         gateway = Gateway(
             await stack.enter_async_context(open_model(model, upstream_url or _at(model, local_url), patience)),
             await stack.enter_async_context(open_model(judge, _at(judge, local_url), patience)) if judge else None,
+            canaries,
         )
         await stack.enter_async_context(_serving(gateway, port))
         yield gateway

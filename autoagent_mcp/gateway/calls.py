@@ -41,6 +41,7 @@ class ModelCalls(Endpoint):
     async def work(self, session: Session, request: Request, raw: bytes, reply: Reply) -> None:
         """Check and pin a request, see whether the trial can pay for it, and make the exchange."""
         role, model = session.role, session.model.settings
+        session.look_for_canaries(raw)
         _refuse_headers(request)
         self._refuse_other_provider(model)
         body, asked = self._api.read(raw)

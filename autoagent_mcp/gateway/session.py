@@ -16,15 +16,26 @@ from autoagent_mcp.gateway.recorder import Recorder
 from autoagent_mcp.gateway.role import Role
 from autoagent_mcp.models.trial import Failure, Usage
 from autoagent_mcp.sandbox.base import Sandbox
+from autoagent_mcp.task.canary import Canaries
 
 _NOTICES_LIMIT = 20
+_SENT_A_CANARY = (
+    "A model request held a canary token, which stands only beside tests and solutions and in hidden tasks."
+)
 
 
 class Session:
     """What one trial, or one verification, does through the gateway."""
 
     def __init__(
-        self, role: Role, model: PinnedModel, limits: Spending, recorder: Recorder, *, sandbox: Sandbox | None = None
+        self,
+        role: Role,
+        model: PinnedModel,
+        limits: Spending,
+        recorder: Recorder,
+        *,
+        sandbox: Sandbox | None = None,
+        canaries: Canaries | None = None,
     ) -> None:
         self.token = secrets.token_urlsafe(32)
         self.role = role
@@ -44,6 +55,9 @@ class Session:
         """Why the provider refused a call, where it has answered none since."""
         self.own_ids: set[str] = set()
         """Ids of responses and reasoning items that the provider keeps and that this session made."""
+        self.cheats: tuple[str, ...] = ()
+        """What shows that it has seen what it must not see; sentences without names."""
+        self._canaries = canaries
         self._notices: list[str] = []
         self._calls: set[anyio.CancelScope] = set()
         self._idle = anyio.Event()
@@ -63,6 +77,11 @@ class Session:
     def fail(self, failure: Failure) -> None:
         """Note what went wrong; the first failure stands."""
         self.failure = self.failure or failure
+
+    def look_for_canaries(self, request: bytes) -> None:
+        """Note a request that holds a token of this workspace; a verifier's may, since tests may show themselves."""
+        if self._canaries is not None and self._canaries.is_in_request(request):
+            self.cheats = (_SENT_A_CANARY,)
 
     def refuse(self, refusal: RefusedError) -> None:
         """Note a call that was not allowed."""

@@ -311,6 +311,11 @@ class TaskConfig(Table):
         table.setdefault("schema_version", table.pop("version"))
         return table
 
+    @property
+    def is_impossible(self) -> bool:
+        """Whether it says `[metadata] impossible = true`."""
+        return self.metadata.get("impossible") is True
+
     @field_validator("steps")
     @classmethod
     def _names_differ(cls, steps: tuple[StepConfig, ...]) -> tuple[StepConfig, ...]:
@@ -376,6 +381,11 @@ class Task(Frozen):
     def instruction(self) -> str:
         """What all its steps ask for, without leading canary lines."""
         return "\n\n".join(step.instruction for step in self.steps)
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether nobody can solve it: it is a tripwire, and a pass shows that somebody cheated."""
+        return self.config.is_impossible
 
     @property
     def image_source(self) -> ImageSource:

@@ -178,6 +178,10 @@ class Trial(Frozen):
     """How many paths that decide how tests run the agent changed before a verifier that shares its sandbox came."""
     retried: Failure | None = None
     """Why the first try measured nothing, where this is the second."""
+    is_impossible: bool = False
+    """Of a task that cannot be solved: it is in no score, and a pass of it is in `cheats`."""
+    cheats: tuple[str, ...] = ()
+    """What shows that it saw what it must not see; sentences that name no task."""
 
     @property
     def counts(self) -> bool:

@@ -22,7 +22,7 @@ from typing_extensions import Self
 
 from autoagent_mcp.errors import RepoError, SetupError
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.repo import files
+from autoagent_mcp.repo import exclude, files
 from autoagent_mcp.repo.files import Editable
 from autoagent_mcp.repo.git import Git
 from autoagent_mcp.workspace import EDITABLE, Workspace
@@ -160,6 +160,10 @@ class Repo:
         """Return the newest line of refs/autoagent/ledger, whatever its length; None where there is none."""
         found = await self._in_thread(lambda: self._git.try_text("show", f"{_LEDGER}:{_LEDGER_FILE}"))
         return found.splitlines()[-1] if found else None
+
+    async def exclude(self, pattern: str) -> None:
+        """Have git pass over files of ours here, without a line in a file of the user's; see `exclude.exclude`."""
+        await self._in_thread(lambda: exclude.exclude(self._folder, pattern))
 
     async def clear_locks(self, since: float | None) -> None:
         """Remove lock files that a killed git of ours left under refs/autoagent.

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from autoagent_mcp._tasks import background_tasks
@@ -17,6 +18,7 @@ from autoagent_mcp.gateway import app as gateway_app
 from autoagent_mcp.gateway.app import Gateway
 from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.sandbox.bubblewrap.backend import BubblewrapBackend
+from autoagent_mcp.task import canary
 from autoagent_mcp.workspace import Workspace, user_cache, user_state
 
 _FIRST_LOOK_SEC = 3
@@ -33,8 +35,11 @@ class _Shared:
 class Bench:
     """Made by `open_bench`."""
 
-    def __init__(self, workspace: Workspace, config: Config, group: TaskGroup, backends: Mapping[str, Backend]) -> None:
+    def __init__(
+        self, workspace: Workspace, workspace_id: str, config: Config, group: TaskGroup, backends: Mapping[str, Backend]
+    ) -> None:
         self.workspace = workspace
+        self._workspace_id = workspace_id
         self.config = config
         self._backends = backends
         self._group = group
@@ -87,7 +92,8 @@ class Bench:
         """Return the gateway; the first call starts it, and the local model where that is the pinned one.
 
         Raises:
-            SetupError, GatewayError: The model's key or the local model is not there.
+            SetupError, GatewayError: The model's key or the local model is not there, or the user's state folder cannot
+                be written.
         """
         async with self._opening:
             gateway = self._shared.gateway
@@ -97,7 +103,8 @@ class Bench:
 
     async def _keep_gateway(self, *, task_status: TaskStatus[Gateway]) -> None:
         """Be the gateway's life: it is left by the task that entered it, whichever run asked for it first."""
-        async with gateway_app.serve(self.config.model, judge=self.config.judge) as gateway:
+        canaries = await anyio.to_thread.run_sync(canary.open_canaries, self._workspace_id)
+        async with gateway_app.serve(self.config.model, judge=self.config.judge, canaries=canaries) as gateway:
             task_status.started(gateway)
             await anyio.sleep_forever()
 
@@ -112,7 +119,7 @@ async def open_bench(workspace: Workspace, config: Config, *, workspace_id: str 
         workspace_id: Whose sandboxes these are, where that is not `workspace`.
     """
     async with _backends(workspace_id or workspace.id, config) as backends, background_tasks() as group:
-        bench = Bench(workspace, config, group, backends)
+        bench = Bench(workspace, workspace_id or workspace.id, config, group, backends)
         await bench.choose()
         yield bench
 

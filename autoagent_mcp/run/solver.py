@@ -28,6 +28,7 @@ class Totals(Frozen):
     usage: Usage = Usage()
     commands: int = 0
     notices: tuple[str, ...] = ()
+    cheats: tuple[str, ...] = ()
 
 
 class Worker(Protocol):
@@ -188,7 +189,7 @@ class _HarnessAtWork:
     @property
     def totals(self) -> Totals:
         session = self._session
-        return Totals(usage=session.usage, commands=session.commands, notices=session.notices)
+        return Totals(usage=session.usage, commands=session.commands, notices=session.notices, cheats=session.cheats)
 
     def bring(self, step: Step, packer: Packer) -> None:
         """See `Worker.bring`; it needs nothing."""

@@ -25,7 +25,7 @@ from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.task import Step, Task
 from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, StepResult, Trial, TrialFiles
 from autoagent_mcp.run import course as courses
-from autoagent_mcp.run import rewards, tampering
+from autoagent_mcp.run import cheating, rewards, tampering
 from autoagent_mcp.run.course import Course
 from autoagent_mcp.run.judge import SEEN_AT_THE_GATEWAY, Judge
 from autoagent_mcp.run.solver import Nop, Solver, Totals, Worker
@@ -45,6 +45,8 @@ class Plan(Frozen):
     files: TrialFiles
     model: str
     retried: Failure | None = None
+    earlier_cheats: tuple[str, ...] = ()
+    """Of the first try, where this is the second."""
 
     @property
     def id(self) -> str:
@@ -105,6 +107,8 @@ def broken(plan: Plan, failure: Failure) -> Trial:
         reward=None,
         passed=False,
         failure=failure,
+        is_impossible=plan.task.is_impossible,
+        cheats=plan.earlier_cheats,
         started_at=datetime.now(timezone.utc),
         duration_sec=0.0,
     )
@@ -291,6 +295,7 @@ class _Line:
         counts = failure is None or RULES[failure.cause].counts
         reward = chosen if isinstance(chosen, float) else 0.0
         is_broken = failure is not None and failure.cause is FailureCause.STEP_BROKEN
+        passed = counts and reward >= config.passed_at and not is_broken
         totals = self._worker.totals if self._worker else Totals()
         return Trial(
             id=self._plan.id,
@@ -300,7 +305,7 @@ class _Line:
             reward=reward if counts else None,
             rewards=found,
             steps=tuple(_result(this) for this in self._rounds) if task.config.steps else (),
-            passed=counts and reward >= config.passed_at and not is_broken,
+            passed=passed,
             failure=failure,
             usage=totals.usage,
             judge_usage=self._judge.usage,
@@ -311,7 +316,14 @@ class _Line:
             notices=(*totals.notices, *self._notices, *self._judge.notices),
             changed_system_paths=self._changed_system_paths,
             retried=self._plan.retried,
+            is_impossible=task.is_impossible,
+            cheats=self._cheats(totals, passed=passed),
         )
+
+    def _cheats(self, totals: Totals, *, passed: bool) -> tuple[str, ...]:
+        is_caught = passed and self._plan.task.is_impossible and not self._solver.is_trusted
+        found = (*self._plan.earlier_cheats, *totals.cheats, *([cheating.PASSED_IMPOSSIBLE] if is_caught else []))
+        return tuple(dict.fromkeys(found))
 
     def _rewards(self) -> dict[str, float] | None:
         config = self._plan.task.config

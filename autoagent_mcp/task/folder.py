@@ -21,14 +21,15 @@ from pydantic import ValidationError
 from autoagent_mcp.errors import TaskError
 from autoagent_mcp.models.run import Excluded
 from autoagent_mcp.models.task import ENVIRONMENT, Step, StepConfig, Table, Task, TaskConfig
+from autoagent_mcp.task import canary
 from autoagent_mcp.task.ignore import is_ignored
 from autoagent_mcp.task.steps import resolve_step
 
 _CANARY = re.compile(r"<!--.*canary.*-->|#.*canary.*", re.IGNORECASE)
 _FILES = ("task.toml", "instruction.md", "README.md", "trajectory.json")
 _FOLDERS = ("environment", "tests", "solution", "steps", "files")
-_NOT_HASHED = ("__pycache__", "*.pyc", ".DS_Store", "*.swp", "*.swo", "*~", ".harborignore")
-"""Harbor's DEFAULT_IGNORES, which hold where a task has no .gitignore."""
+_NOT_HASHED = ("__pycache__", "*.pyc", ".DS_Store", "*.swp", "*.swo", "*~", ".harborignore", canary.FILE)
+"""Harbor's DEFAULT_IGNORES, which hold where a task has no .gitignore, and what this server plants itself."""
 _LEGACY_REWARD = b"/logs/reward.txt"
 
 
@@ -101,7 +102,7 @@ def _load(name: str, root: Path) -> Task:
         steps=steps,
         config=config,
         digest=_digest(root),
-        notices=(*_odd_keys(document, TaskConfig, ""), *_habits(root)),
+        notices=(*_odd_keys(document, TaskConfig, ""), *_tripwire(config), *_habits(root)),
     )
 
 
@@ -237,6 +238,13 @@ def _tables_of(annotation: object) -> Iterator[type[Table]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _tables_of(argument)
+
+
+def _tripwire(config: TaskConfig) -> Iterator[str]:
+    if config.is_impossible:
+        yield "task.toml: it cannot be solved (metadata.impossible), so it is run but counts for no score."
+    elif config.metadata.get("impossible", False) is not False:
+        yield "task.toml: metadata.impossible is neither true nor false and has no effect."
 
 
 def _habits(root: Path) -> Iterator[str]:

@@ -122,6 +122,29 @@ def test_a_task_is_broken_where_its_solution_fails_or_its_verifier_says_nothing(
     assert done.returncode == 1
 
 
+def test_of_a_task_that_cannot_be_solved_no_solution_is_expected_but_that_nothing_passes(tmp_path: Path) -> None:
+    toml = {"task.toml": "[metadata]\nimpossible = true\n"}
+    tasks = {
+        "no-solution": {**without("solution/solve.sh"), **toml},
+        "vain-solution": {**ANSWER_TASK, **toml, "solution/solve.sh": "#!/bin/bash\n"},
+        "solvable": {**ANSWER_TASK, **toml},
+        "given-away": {**without("solution/solve.sh"), **toml, "tests/test.sh": GIVEN_AWAY},
+        "unclear": {**ANSWER_TASK, "task.toml": '[metadata]\nimpossible = "true"\n'},
+    }
+    write_tasks(tmp_path / "tasks", tasks)
+    found = rows(check(tmp_path, "--json"))
+    assert {name: (row["verdict"], row["reasons"]) for name, row in found.items()} == {
+        "no-solution": ("sound", []),
+        "vain-solution": ("sound", []),
+        "solvable": ("broken", ["its solution passes, though it is marked as impossible"]),
+        "given-away": ("broken", ["doing nothing passes"]),
+        "unclear": ("sound", []),
+    }
+    assert found["unclear"]["notices"] == [
+        "task.toml: metadata.impossible is neither true nor false and has no effect."
+    ]
+
+
 @pytest.mark.parametrize("is_absolute", [True, False])
 def test_tasks_dir_may_be_anywhere_and_a_single_task(tmp_path: Path, *, is_absolute: bool) -> None:
     write_tree(tmp_path / "elsewhere" / "answer", ANSWER_TASK)
