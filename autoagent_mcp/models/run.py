@@ -101,6 +101,14 @@ class Duel(Frozen):
     """The client's words for the keep."""
 
 
+class Prediction(Frozen):
+    """What a suite run is expected to change, said before it began."""
+
+    fixed: tuple[str, ...] = ()
+    """Tasks that are expected to become solved."""
+    broken: tuple[str, ...] = ()
+
+
 class Run(Frozen):
     """The trials of one candidate on a suite."""
 
@@ -121,6 +129,8 @@ class Run(Frozen):
     notices: tuple[str, ...] = ()
     duel: Duel | None = None
     """Of a confirm or review run."""
+    prediction: Prediction | None = None
+    """Of a suite run."""
     spent: Usage = Usage()
     """What all its model calls took: verifiers' too, and those of trials that were cancelled, killed or tried again.
     While it goes on, what they took before it was taken up again."""
