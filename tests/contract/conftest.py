@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -22,10 +23,12 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends procps 
 
 
 @pytest.fixture(scope="session")
-def tools_image() -> str:
+def tools_image(shared_folder: Path) -> str:
     client = docker.from_env()
-    if not client.images.list(TOOLS):
-        client.images.build(fileobj=io.BytesIO(DOCKERFILE.encode()), tag=TOOLS, rm=True, forcerm=True)
+    with (shared_folder / "tools-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not client.images.list(TOOLS):
+            client.images.build(fileobj=io.BytesIO(DOCKERFILE.encode()), tag=TOOLS, rm=True, forcerm=True)
     client.close()
     return TOOLS
 

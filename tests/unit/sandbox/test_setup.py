@@ -77,6 +77,7 @@ def test_an_ordinary_user_gets_the_same(ordinary_home: Path) -> None:
                 "-q",
                 "-p",
                 "no:cacheprovider",
+                *("-p", "no:xdist"),
                 f"--basetemp={ordinary_home}/tests",
                 *("-k", "bubblewrap"),
                 str(tests / "contract"),
