@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from autoagent_mcp.experiment.book import Tally
 from autoagent_mcp.experiment.evidence import margin_for
-from autoagent_mcp.experiment.race import opens_door
+from autoagent_mcp.experiment.race import opens_door, pooled
 from autoagent_mcp.models.experiment import Comparison, Decision, Verdict
 from autoagent_mcp.models.run import Run, RunState, Score
 from autoagent_mcp.models.trial import FailureCause
@@ -36,13 +36,14 @@ def open_door(score: Score, tallies: Mapping[str, Tally], comparison: Comparison
         comparison: With that first run.
     """
     passed, attempts = score.passed, score.trials - score.unmeasured
-    pooled = [tallies[task.task] for task in score.tasks if task.task in tallies]
-    before = sum(tally.passed for tally in pooled) if pooled else comparison.passed_before
-    before_attempts = sum(tally.attempts for tally in pooled) if pooled else attempts
+    known = [tallies[task.task] for task in score.tasks if task.task in tallies]
+    before, before_attempts = pooled((tally.passed, tally.attempts) for tally in known)
+    if not known:
+        before, before_attempts = comparison.passed_before, attempts
     is_simpler = comparison.complexity_now < comparison.complexity_before
     margin = margin_for(len(score.tasks)) if is_simpler else 0.0
     is_open = opens_door(passed, attempts, before, before_attempts, margin=margin)
-    beside = f"{passed} of {attempts} trials passed, of the incumbent's {before} of {before_attempts}"
+    beside = f"{passed} of {attempts} trials passed, of the incumbent's {before:.3g} of {before_attempts} on average"
     if is_open:
         what = "No worse in its first run, and simpler" if is_simpler else "Better in its first run"
         return Verdict(decision=Decision.KEEP, reason=f"{what}: {beside}. That may be luck.")
