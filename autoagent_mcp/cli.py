@@ -118,6 +118,39 @@ def export(
     export_run(context.obj, run, folder)
 
 
+@app.command()
+def accept_changes(
+    context: typer.Context, *, is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Show what was changed behind the server's back, and accept it: until then no change of the harness is kept.
+
+    For people. It works beside a running server, which takes the word in at its next call and enters it in the ledger.
+    """
+    from autoagent_mcp import accept  # noqa: PLC0415 - see the module's docstring
+
+    things = anyio.run(accept.waiting, context.obj)
+    if not things:
+        typer.echo("Nothing waits to be accepted.")
+        return
+    for thing in things:
+        typer.echo(accept.line(thing))
+    if not is_sure:
+        typer.confirm("Is all of that as it should be?", abort=True)
+    accept.accept(context.obj, things)
+    typer.echo("Accepted; the server takes it in at its next call.")
+
+
+@app.command()
+def review(context: typer.Context) -> None:
+    """Test what was kept provisionally beside the baseline: confirm it, or roll back what the baseline beats.
+
+    For the morning after; no server may be at work on the workspace meanwhile.
+    """
+    from autoagent_mcp.review import review as run_review  # noqa: PLC0415 - see the module's docstring
+
+    anyio.run(run_review, context.obj)
+
+
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoagent_mcp.repo.files import Editable
+from autoagent_mcp.repo.refs import MovedRef
 from autoagent_mcp.repo.repo import Repo, Snapshot
 
-__all__ = ["Editable", "Repo", "Snapshot"]
+__all__ = ["Editable", "MovedRef", "Repo", "Snapshot"]

@@ -25,9 +25,10 @@ from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.repo import exclude, files
 from autoagent_mcp.repo.files import Editable
 from autoagent_mcp.repo.git import Git
+from autoagent_mcp.repo.listings import Listed, listed_in_index, listed_in_tree, split
+from autoagent_mcp.repo.refs import EXPERIMENTS, REFS, MovedRef, Refs
 from autoagent_mcp.workspace import EDITABLE, Workspace
 
-REFS = "refs/autoagent"
 _LEDGER = f"{REFS}/ledger"
 _INCUMBENT = f"{REFS}/incumbent"
 _LEDGER_FILE = "ledger.jsonl"
@@ -51,12 +52,6 @@ class Snapshot(Frozen):
     tree: str
 
 
-class _Entry(Frozen):
-    mode: str
-    sha: str
-    path: str
-
-
 class Repo:
     """The workspace's repository; made by `open`. Git runs in a worker thread, one call at a time."""
 
@@ -64,6 +59,7 @@ class Repo:
         self._workspace = workspace
         self._git = git
         self._folder = folder
+        self._refs = Refs(git, folder)
         self._limiter = anyio.CapacityLimiter(1)
 
     @classmethod
@@ -105,11 +101,11 @@ class Repo:
         Raises:
             RepoError: Git could not write.
         """
-        return await self._in_thread(lambda: self._snapshot(f"{REFS}/experiments/{number}", editable, message))
+        return await self._in_thread(lambda: self._snapshot(f"{EXPERIMENTS}/{number}", editable, message))
 
     async def candidate(self, number: int) -> str | None:
         """Return the commit of an experiment's candidate, in its newest version; None where the ref is gone."""
-        ref = f"{REFS}/experiments/{number}"
+        ref = f"{EXPERIMENTS}/{number}"
         return await self._in_thread(lambda: self._git.try_text("rev-parse", "--verify", "--quiet", ref))
 
     async def prepare_keep(self, candidate: str, message: str) -> str:
@@ -125,7 +121,7 @@ class Repo:
 
     async def mark_kept(self, commit: str) -> None:
         """Note that the keep of `commit` is done; `keep` does so itself."""
-        await self._in_thread(lambda: self._git.run("update-ref", _INCUMBENT, commit))
+        await self._in_thread(lambda: self._mark_kept(commit))
 
     async def can_keep(self, commit: str) -> bool:
         """Tell whether the current branch is at `commit`, past it, or just before it."""
@@ -160,6 +156,14 @@ class Repo:
         """Return the newest line of refs/autoagent/ledger, whatever its length; None where there is none."""
         found = await self._in_thread(lambda: self._git.try_text("show", f"{_LEDGER}:{_LEDGER_FILE}"))
         return found.splitlines()[-1] if found else None
+
+    async def watch_refs(self, candidates: Sequence[str]) -> None:
+        """Take the refs below refs/autoagent for this server's own from now on; see `Refs.start`."""
+        await self._in_thread(lambda: self._refs.start(candidates))
+
+    async def moved_refs(self) -> tuple[MovedRef, ...]:
+        """Put back what others made of the refs below refs/autoagent, and return what was moved; each is told once."""
+        return await self._in_thread(self._refs.take_moved)
 
     async def exclude(self, pattern: str) -> None:
         """Have git pass over files of ours here, without a line in a file of the user's; see `exclude.exclude`."""
@@ -209,9 +213,9 @@ class Repo:
             executable=frozenset(entry.path for entry in entries if entry.mode == "100755"),
         )
 
-    def _entries(self, commit: str) -> list[_Entry]:
+    def _entries(self, commit: str) -> list[Listed]:
         listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *EDITABLE)
-        return [_entry(row) for row in _split(listed)]
+        return [listed_in_tree(row) for row in split(listed)]
 
     def _blobs(self, names: Sequence[str]) -> list[bytes]:
         """Read objects in one process; `names` are whatever `git cat-file --batch` takes."""
@@ -242,6 +246,7 @@ class Repo:
 
         The format is git-fast-import(1). It takes the bytes as they are (no filters), runs no hooks, signs nothing.
         """
+        self._refs.mend()
         who = self._identity()
         parts = [
             b"commit %s\n" % ref.encode(),
@@ -254,6 +259,7 @@ class Repo:
             quoted = name.replace("\\", "\\\\").replace('"', '\\"')
             parts += [b'M %s inline "%s"\n' % (mode, quoted.encode()), _data(data)]
         self._git.run("fast-import", "--quiet", "--done", data=b"".join([*parts, b"done\n"]))
+        self._refs.note(ref)
 
     def _identity(self) -> str:
         """The user's name and address, as git itself finds them; ours where it finds none."""
@@ -276,7 +282,7 @@ class Repo:
     def _rows_of(self, commit: str, *, keep: bool) -> list[bytes]:
         """Top rows of a commit's tree: those of the editable files, or all others."""
         names = {name.encode() for name in EDITABLE}
-        rows = _split(self._git.run("ls-tree", "-z", "--full-tree", commit))
+        rows = split(self._git.run("ls-tree", "-z", "--full-tree", commit))
         return [row for row in rows if (row.partition(b"\t")[2] in names) is keep]
 
     def _step_to(self, commit: str) -> str | None:
@@ -297,13 +303,18 @@ class Repo:
             parent = self._git.text("rev-parse", f"{commit}^")
             self._git.run("update-ref", "-m", "autoagent: keep", branch, commit, parent)
         self._set_index(commit)
+        self._mark_kept(commit)
+
+    def _mark_kept(self, commit: str) -> None:
+        self._refs.mend()
         self._git.run("update-ref", _INCUMBENT, commit)
+        self._refs.note(_INCUMBENT)
 
     def _set_index(self, commit: str) -> None:
         """Make the index entries of the editable files those of `commit`; where they are, the index is not written."""
         wanted = {entry.path: entry for entry in self._entries(commit)}
-        listed = _split(self._git.run("ls-files", "--stage", "-z", "--", *EDITABLE))
-        found = {entry.path: entry for entry in map(_staged, listed)}
+        listed = split(self._git.run("ls-files", "--stage", "-z", "--", *EDITABLE))
+        found = {entry.path: entry for entry in map(listed_in_index, listed)}
         gone = [f"0 {'0' * 40}\t{path}\0" for path in sorted(found.keys() - wanted.keys())]
         new = [f"{one.mode} {one.sha}\t{one.path}\0" for one in wanted.values() if found.get(one.path) != one]
         if gone or new:
@@ -366,24 +377,6 @@ def _find(folder: Path) -> tuple[Git, Path]:
             "Use the main working tree, or make a clone: git clone.",
         )
     return git, own
-
-
-def _split(listed: bytes) -> list[bytes]:
-    return [row for row in listed.split(b"\0") if row]
-
-
-def _entry(row: bytes) -> _Entry:
-    """Read a row of git ls-tree: mode, type and sha with a space between, a tab, the path."""
-    head, _, path = row.partition(b"\t")
-    mode, _, sha = head.decode().split(" ")
-    return _Entry(mode=mode, sha=sha, path=path.decode(errors="surrogateescape"))
-
-
-def _staged(row: bytes) -> _Entry:
-    """Read a row of git ls-files --stage: mode, sha and stage with a space between, a tab, the path."""
-    head, _, path = row.partition(b"\t")
-    mode, sha, _ = head.decode().split(" ")
-    return _Entry(mode=mode, sha=sha, path=path.decode(errors="surrogateescape"))
 
 
 def _data(content: bytes) -> bytes:
