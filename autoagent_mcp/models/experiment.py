@@ -32,6 +32,19 @@ class Decision(str, Enum):
     CRASH = "crash"
 
 
+class ChangeKind(str, Enum):
+    """Which part of the harness a candidate changes."""
+
+    PROMPT = "prompt"
+    TOOLS = "tools"
+    LOOP = "loop"
+    """How the agent is made and run: everything else in agent.py that is code."""
+    SETTINGS = "settings"
+    FILES = "files"
+    """What lies in .agent/ beside agent.py."""
+    LIBRARIES = "libraries"
+
+
 class Verdict(Frozen):
     """What the rule says of a candidate, before anything is done."""
 
@@ -70,6 +83,39 @@ class Judgement(Frozen):
     cost_usd: float | None
 
 
+class Comparison(Frozen):
+    """A run beside the incumbent's, task by task."""
+
+    solved: tuple[str, ...]
+    """Tasks that pass now and did not before; with several attempts, that pass more often."""
+    broken: tuple[str, ...]
+    passed_before: int
+    passed_now: int
+    avg_before: float | None
+    avg_now: float | None
+    complexity_before: int
+    complexity_now: int
+
+
+class Forecast(Frozen):
+    """Tasks that were expected to change in one way, beside those that did."""
+
+    hits: tuple[str, ...]
+    """Expected, and did."""
+    misses: tuple[str, ...]
+    """Expected, and did not."""
+    surprises: tuple[str, ...]
+    """Did, and were not expected to."""
+
+
+class PredictionScore(Frozen):
+    """What came of a run's prediction, beside the incumbent's run."""
+
+    fixed: Forecast
+    """Of the tasks that were to become solved."""
+    broken: Forecast
+
+
 class Experiment(Frozen):
     """One described candidate with its runs and its decision."""
 
@@ -79,11 +125,17 @@ class Experiment(Frozen):
     candidate: Candidate
     parent: str | None
     """The incumbent's tree at the time; None for the baseline."""
+    kind_of_change: tuple[ChangeKind, ...] = ()
+    """Which parts differ from that incumbent's."""
     runs: tuple[str, ...] = ()
     score: Score | None = None
     """Of its last finished suite run, without its tasks, of which there are many; None while it has none."""
     judgement: Judgement | None = None
     """Of its last duel with an incumbent."""
+    comparison: Comparison | None = None
+    """With the incumbent at the time: of its last whole suite run or duel, whichever came later."""
+    prediction: PredictionScore | None = None
+    """Of its last suite run that had one."""
     decision: Decision | None = None
     reason: str = ""
     """Why it was kept, or what was learnt from it."""
@@ -107,20 +159,6 @@ class Asked(Frozen):
     """The run that goes on to decide it; None where all is decided."""
 
 
-class Comparison(Frozen):
-    """A run beside the incumbent's, task by task."""
-
-    solved: tuple[str, ...]
-    """Tasks that pass now and did not before; with several attempts, that pass more often."""
-    broken: tuple[str, ...]
-    passed_before: int
-    passed_now: int
-    avg_before: float | None
-    avg_now: float | None
-    complexity_before: int
-    complexity_now: int
-
-
 class Began(Frozen):
     """Ledger entry `began`: an experiment with its candidate."""
 
@@ -129,6 +167,7 @@ class Began(Frozen):
     candidate: Candidate
     parent: str | None
     base_commit: str
+    kind_of_change: tuple[ChangeKind, ...] = ()
 
 
 class Tried(Frozen):
@@ -149,6 +188,8 @@ class Measured(Frozen):
     score: Score
     arms: dict[Arm, Score] = {}
     """Of a duel: each arm's part of it."""
+    comparison: Comparison | None = None
+    """Of a suite run with the incumbent's, of a confirm run between its arms; None where that says nothing."""
     crash: str
     """Why it shows a crash of the harness; empty where it does not."""
 
