@@ -7,7 +7,6 @@ and a change that was refused stays refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from autoagent_mcp.errors import AutoagentError, DecisionRefused
@@ -24,8 +23,6 @@ from autoagent_mcp.run.run import Report, RunRequest
 
 REVIEW_EVERY = 3
 """After so many provisional keeps the champion is tested against the baseline."""
-Veto = Callable[[str, Mapping[str, bytes], Mapping[str, bytes]], Awaitable[bool]]
-"""Says whether a candidate does worse than the incumbent on the hidden tasks, in the case that the run's id names."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,13 +33,14 @@ class _Case:
     request: RunRequest
     duel: Duel
     champion: Experiment
-    is_vetoed: bool = False
+    is_vetoed: bool | None = None
+    """Whether the hidden tasks speak against it; None while they had no say."""
 
 
 class Confirmation:
     """Decides about changes by what fresh trials show."""
 
-    def __init__(self, shared: Shared, decisions: Decisions, keeper: Keeper, veto: Veto | None = None) -> None:
+    def __init__(self, shared: Shared, decisions: Decisions, keeper: Keeper) -> None:
         self._bench = shared.bench
         self._record = shared.record
         self._runs = shared.runs
@@ -51,7 +49,7 @@ class Confirmation:
         self._changing = shared.changing
         self._decisions = decisions
         self._keeper = keeper
-        self._veto = veto
+        self._hidden = shared.hidden
 
     @property
     def _book(self) -> Book:
@@ -157,8 +155,8 @@ class Confirmation:
         if request.kind is RunKind.REVIEW or run.state is not RunState.COMPLETE or not is_proven:
             return run
         candidate, incumbent = request.harnesses[Arm.CANDIDATE], request.harnesses[Arm.INCUMBENT]
-        if self._veto is not None and await self._veto(request.id, candidate, incumbent):
-            case.is_vetoed = True
+        case.is_vetoed = self._hidden is not None and await self._hidden.is_worse(request.id, candidate, incumbent)
+        if case.is_vetoed:
             return run
         names = tuple(task.name for task in request.tasks)
         scoring = replace(request, harnesses={Arm.SCORE: candidate}, schedule=duels.scoring(names))
@@ -171,7 +169,9 @@ class Confirmation:
         state = duels.stand(case.duel, run.trials, run.kind).state
         if run.state not in {RunState.COMPLETE, RunState.CUT} and state is not State.HOPELESS:
             return
-        judgement = duels.judge(run, case.duel, is_vetoed=case.is_vetoed)
+        if state is State.PROVEN and case.is_vetoed is None:  # broken off while the hidden tasks had their say
+            return
+        judgement = duels.judge(run, case.duel, is_vetoed=bool(case.is_vetoed))
         await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
         await self._settle(case.champion, run, judgement)
 

@@ -31,6 +31,7 @@ class Guide:
         self._suites = shared.suites
         self._decisions = decisions
         self._confirmation = confirmation
+        self._hidden = shared.hidden
 
     async def brief(self) -> Brief:
         """Say where we are and what is next."""
@@ -54,9 +55,12 @@ class Guide:
                 tasks=len(self._suites.tasks),
                 model=f"{config.model.provider}/{config.model.name}",
                 backend=self._bench.backend.name,
-                notices=(*self._notices(), *self._suites.whole.notices),
+                notices=(*self._notices(), *await self._hidden_notices(), *self._suites.whole.notices),
             )
         )
+
+    async def _hidden_notices(self) -> tuple[str, ...]:
+        return () if self._hidden is None else await self._hidden.notices()
 
     async def next_step(self, run: Run) -> str:
         """Say what to do after a suite run, a confirm run or a review."""

@@ -18,6 +18,7 @@ from autoagent_mcp.errors import AutoagentError, LedgerError, RepoError, Unknown
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
 from autoagent_mcp.experiment.guide import Guide
+from autoagent_mcp.experiment.hidden import open_hidden
 from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
@@ -304,7 +305,8 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
     try:
         record = Record(bench.workspace, repo, ledger)
         async with background_tasks() as group:
-            lab = Lab(Shared(bench, record, Runs(bench, record, group), Suites(bench), measuring))
+            hidden = await open_hidden(bench, measuring)
+            lab = Lab(Shared(bench, record, Runs(bench, record, group), Suites(bench), measuring, hidden))
             await lab.settle()
             group.start_soon(lab.attend)
             yield lab

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from autoagent_mcp.experiment.hidden import Hidden
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
 from autoagent_mcp.experiment.suites import Suites
@@ -21,5 +22,7 @@ class Shared:
     runs: Runs
     suites: Suites
     measure: Measure
+    hidden: Hidden | None = None
+    """None where the settings hide no tasks."""
     changing: anyio.Lock = field(default_factory=anyio.Lock)
     """Held by whoever changes what is kept, or starts a run."""

@@ -28,10 +28,9 @@ class Suites:
     async def load(self) -> None:
         """Read the tasks from disk. Raises: TaskError: there is no folder with tasks."""
         config, backend = self._bench.config, self._bench.backend
-        folder = self._bench.workspace.folder / config.tasks_dir
 
         def load() -> tuple[tuple[Task, ...], Suite]:
-            tasks, excluded = task_room.load_all(folder)
+            tasks, excluded = task_room.load_visible(self._bench.workspace.folder, config)
             return build_suite(tasks, excluded, attempts=config.run.attempts, config=config, backend=backend)
 
         self.tasks, self.whole = await anyio.to_thread.run_sync(load, limiter=_disk)

@@ -25,7 +25,7 @@ BAD = {"agent.py": solver("'wants' not in instruction").encode()}
 @asynccontextmanager
 async def night(folder: Path, secrets: Secrets) -> AsyncGenerator[tuple[Hidden, Workspace, StubUpstream]]:
     """Open the hidden tasks of a workspace, with a stub for a model."""
-    secrets.write(folder / "aside")
+    secrets.write(folder / "aside", 3)
     async with running() as model:
         settings = f"{NO_MODEL.format(url=model.url)}[split]\nhidden_dir = '../aside'\n"
         workspace = make_workspace(folder / "work", agent=solver("True"), settings=settings)

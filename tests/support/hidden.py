@@ -41,9 +41,9 @@ class Secrets:
         self.words.append(f"zq{secrets.token_hex(5)}")
         return self.words[-1]
 
-    def write(self, folder: Path) -> None:
-        """Write three tasks that can be solved."""
-        for _ in range(3):
+    def write(self, folder: Path, count: int) -> None:
+        """Write tasks that can be solved."""
+        for _ in range(count):
             self._write(folder, 'r=0\n[ "$(cat answer.txt)" = 42 ] && r=1\necho $r > /logs/verifier/reward.txt\n')
 
     def write_broken(self, folder: Path) -> None:
