@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
 from statistics import NormalDist
 
@@ -21,7 +22,7 @@ from autoagent_mcp.models.base import Frozen
 _SETTLED_ROUND = 0
 _FEWEST_ATTEMPTS = 2  # of the incumbent, before a task can be settled
 _VOID_PERCENT = 10
-_BEST_SPLIT_PERCENT, _EVEN_SPLIT_PERCENT = 85, 50
+_BEST_SPLIT, _EVEN_SPLIT = Fraction(85, 100), Fraction(1, 2)
 _TOLERANCE = 1e-9  # of sums of rewards, which are not exact
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
 
@@ -89,7 +90,9 @@ class Standing(Frozen):
     """What is to be paired next; empty when it has ended."""
 
 
-def is_settled(incumbent_passed: int, incumbent_attempts: int, candidate_passed: int, candidate_attempts: int) -> bool:
+def is_settled(
+    incumbent_passed: float, incumbent_attempts: int, candidate_passed: float, candidate_attempts: int
+) -> bool:
     """Say whether a task tells nothing: the incumbent passes always or never, seen twice, and the candidate agrees."""
     if incumbent_attempts < _FEWEST_ATTEMPTS or not candidate_attempts:
         return False
@@ -97,7 +100,7 @@ def is_settled(incumbent_passed: int, incumbent_attempts: int, candidate_passed:
     return never or (incumbent_passed == incumbent_attempts and candidate_passed == candidate_attempts)
 
 
-def pooled(tallies: Iterable[tuple[int, int]]) -> tuple[float, int]:
+def pooled(tallies: Iterable[tuple[float, int]]) -> tuple[float, int]:
     """Pool all trials that the incumbent ever had, those of races too, into its passes and attempts at the door.
 
     Races try the live tasks alone, so each task counts once, by the share of its trials that passed. From whole runs
@@ -111,7 +114,7 @@ def pooled(tallies: Iterable[tuple[int, int]]) -> tuple[float, int]:
 
 
 def opens_door(
-    candidate_passed: int,
+    candidate_passed: float,
     candidate_attempts: int,
     incumbent_passed: float,
     incumbent_attempts: int,
@@ -140,7 +143,8 @@ def standing(race: Race, pairs: Iterable[Pair]) -> Standing:
     Proven: the evidence reaches the threshold, and still does with the pairs of the settled tasks. Hopeless: on average
     the candidate is no better (a simplification: is worse by the margin), or the rounds left cannot bring the evidence
     to the threshold even if as many of their pairs are decided as so far and 85 % of those are won (a simplification:
-    half of them). Undecided: neither, and the rounds are used up; granting more goes on from here.
+    half of them, or the share won so far). Undecided: neither, and the rounds are used up; granting more goes on from
+    here.
 
     Raises:
         ValueError: A pair is of another task, or the same pair was measured twice, which would count it twice.
@@ -221,7 +225,10 @@ class _Seen:
         sizes = [abs(value) for value in self.differences if value]
         size = math.fsum(sizes) / max(1, len(sizes))
         decided = math.ceil(len(sizes) * left / done)
-        won = math.ceil(decided * (_EVEN_SPLIT_PERCENT if self.margin else _BEST_SPLIT_PERCENT) / 100)
+        split = _BEST_SPLIT
+        if self.margin:
+            split = max(_EVEN_SPLIT, Fraction(sum(value > 0 for value in self.differences), max(1, len(sizes))))
+        won = math.ceil(decided * split)
         tied = math.ceil((len(self.differences) - len(sizes)) * left / done)
         ahead = [size] * won + [-size] * (decided - won) + [0.0] * tied
         return graded_evidence([*self.differences, *ahead], margin=self.margin) >= threshold

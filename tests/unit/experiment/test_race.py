@@ -83,6 +83,12 @@ def test_what_the_rounds_left_cannot_bring_is_hopeless() -> None:
     assert standing(race(rounds=8), rounds_of(*played)).state is State.RACING
 
 
+def test_at_best_85_of_100_decided_pairs_are_hoped_for() -> None:
+    even = [1.0] * 11 + [-1.0] * 9  # one more round at best: 28 to 12, evidence 9.5
+    assert standing(race(live=20, threshold=9, rounds=2), rounds_of(even)).state is State.RACING
+    assert standing(race(live=20, threshold=10, rounds=2), rounds_of(even)).state is State.HOPELESS
+
+
 def test_used_up_rounds_leave_it_undecided_and_more_go_on_where_it_was() -> None:
     played = rounds_of([1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0])
     now = standing(race(), played)
@@ -145,8 +151,10 @@ def test_a_simplification_is_proven_by_ties_and_refused_where_it_is_worse() -> N
 
 
 def test_a_simplification_that_chance_hides_is_given_up_early() -> None:
-    noisy = [1, 1, 1, 1, 1, -1, -1, -1, -1, -1, *[0.0] * 10]
-    assert standing(race(live=20, margin=0.05), rounds_of(noisy)).state is State.HOPELESS
+    rule = race(live=20, margin=0.05)
+    assert standing(rule, rounds_of([1.0] * 5 + [-1.0] * 5 + [0.0] * 10)).state is State.HOPELESS
+    better_too = rounds_of([1.0] * 5 + [-1.0] * 3 + [0.0] * 12)
+    assert standing(rule, better_too).state is State.RACING
 
 
 ROUNDS = st.lists(st.lists(st.sampled_from((-1, 0, 1)), min_size=4, max_size=4), min_size=1, max_size=6)
@@ -220,6 +228,12 @@ def test_tasks_that_are_not_paired_count_as_no_difference() -> None:
     alone = standing(race(), rounds_of([1, 1, 1, 1]))
     beside = standing(race(settled=4), rounds_of([1, 1, 1, 1]))
     assert (alone.difference, beside.difference) == (100, 50)
+    assert alone.high == 100 > beside.high
+
+
+def test_a_few_ties_are_not_certain() -> None:
+    few, many = standing(race(live=4), rounds_of([0] * 4)), standing(race(live=20), rounds_of([0] * 20))
+    assert few.low < many.low < -5 < 5 < many.high < few.high
 
 
 @pytest.mark.parametrize(
@@ -250,9 +264,9 @@ def test_a_task_is_settled_where_both_always_do_the_same(
         ((10, 20), (10, 20), 0.0, False),
         ((10, 20), (19, 40), 0.0, True),
         ((10, 20), (21, 40), 0.0, False),
-        ((9, 20), (10, 20), 0.05, True),
-        ((8, 20), (10, 20), 0.05, False),
-        ((1, 3), (0.1 + 0.1 + 0.1, 0.9), 0.0, False),
+        ((3, 20), (4, 20), 0.05, True),
+        ((2, 20), (4, 20), 0.05, False),
+        ((8, 10), (7.999999999999999, 10), 0.0, False),
         ((0, 0), (0, 20), 0.05, False),
         ((5, 20), (0, 0), 0.0, False),
     ],
