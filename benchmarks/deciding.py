@@ -1,6 +1,6 @@
 """The rule that decides, beside the seed's rule, where every truth is known.
 
-uv run python benchmarks/deciding.py [--episodes 400] [--seed 0] [--json]
+uv run python benchmarks/deciding.py [--episodes 400] [--tasks 20 50] [--seed 0] [--json]
 
 * null: 50 candidates that are identical to the incumbent. Every keep is luck.
 * hard: 45 % of the candidates change nothing, 35 % harm, 10 % help (by 3.5 points on average), 10 % overfit.
@@ -23,7 +23,6 @@ from typing import Any
 from simulated_night import MIXES, Harness, Night, World, evidence_night, seed_night
 
 CANDIDATES, BUDGET = 50, 200
-SIZES = (20, 50)
 RULES: dict[str, Callable[[World, Harness, int], Night]] = {"seed": seed_night, "evidence": evidence_night}
 COLUMNS = {
     "candidates": ("candidates", "{:.0f}"),
@@ -97,13 +96,14 @@ def main() -> None:
     """Take the nights and print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=400, help="nights of each kind")
+    parser.add_argument("--tasks", type=int, nargs="+", default=[20, 50], help="visible tasks; half as many are hidden")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     rows = [
         row(scenario, rule, tasks, options.episodes, options.seed)
         for scenario in MIXES
-        for tasks in SIZES
+        for tasks in options.tasks
         for rule in RULES
     ]
     _print_table(rows)

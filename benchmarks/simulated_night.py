@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist, fmean
 
-from autoagent_mcp.experiment.evidence import threshold_for
+from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, threshold_for
 from autoagent_mcp.experiment.race import Pair, Race, State, is_settled, opens_door, pooled, review_standing, standing
 
 CENTRE, SPREAD = -0.3, 2.0
 OVERFIT_SHARE, OVERFIT_HARM, SOLVED = 0.1, 0.15, 4.0
-KEEPS_PER_REVIEW = 3
+PROVISIONAL_KEEPS_PER_REVIEW = 3
 VETO_PAIRS = 2
 SCORE_RUNS = 2
 _ALL_TASKS = [NormalDist(CENTRE, SPREAD).inv_cdf((step + 0.5) / 500) for step in range(500)]
@@ -180,6 +180,7 @@ class EvidenceNight:
         self.baseline = baseline
         self.record = self.measured(baseline, runs=1)
         self.confirmed = baseline, self.record
+        self.provisional = 0
         self.night = Night(baseline, self.record.score)
 
     def measured(self, harness: Harness, runs: int) -> Record:
@@ -194,17 +195,18 @@ class EvidenceNight:
                 candidate = self.world.candidate(self.night.champion)
                 run = self.world.run(candidate.visible)
                 self.night.candidates += 1
-                if self.is_proven(candidate, run) and not self.is_vetoed(candidate):
-                    self.keep(candidate)
+                proof = self.proof(candidate, run)
+                if proof and not self.is_vetoed(candidate):
+                    self.keep(candidate, proof)
         except OutOfBudgetError:
             pass
         return self.night
 
-    def is_proven(self, candidate: Harness, run: list[bool]) -> bool:
-        """Open the door or not, and race."""
+    def proof(self, candidate: Harness, run: list[bool]) -> float:
+        """Open the door or not, and race: return the evidence, or 0 where it is not proven."""
         record, tasks = self.record, range(self.world.tasks)
         if not opens_door(sum(run), len(run), *pooled(zip(record.passed, record.attempts, strict=True))):
-            return False
+            return 0.0
         settled = {task for task in tasks if is_settled(record.passed[task], record.attempts[task], run[task], 1)}
         race = Race(
             live=tuple(str(task) for task in tasks if task not in settled),
@@ -218,7 +220,7 @@ class EvidenceNight:
                 record.passed[int(task)] += theirs
                 record.attempts[int(task)] += 1
                 pairs.append(Pair(task=task, round=now.round, difference=ours - theirs))
-        return now.state is State.PROVEN
+        return now.evidence if now.state is State.PROVEN else 0.0
 
     def pair(self, task: int, candidate: Harness, incumbent: Harness) -> tuple[bool, bool]:
         """Try one task once with both."""
@@ -231,11 +233,15 @@ class EvidenceNight:
         theirs = sum(sum(self.world.run(self.night.champion.hidden)) for _ in range(VETO_PAIRS))
         return ours < theirs
 
-    def keep(self, candidate: Harness) -> None:
-        """Score the champion by fresh runs, and review every third one."""
+    def keep(self, candidate: Harness, proof: float) -> None:
+        """Score the champion by fresh runs; it is confirmed at once, or provisional and reviewed every third time."""
         self.record = self.measured(candidate, runs=SCORE_RUNS)
         self.night.keep(candidate, self.record.score)
-        if self.night.keeps % KEEPS_PER_REVIEW == 0:
+        if proof >= CONFIRMED and self.world.tasks >= FEWEST_TASKS:
+            self.confirmed = candidate, self.record
+            return
+        self.provisional += 1
+        if self.provisional == PROVISIONAL_KEEPS_PER_REVIEW:
             self.review()
 
     def review(self) -> None:
@@ -246,7 +252,8 @@ class EvidenceNight:
             for task in now.tasks:
                 ours, theirs = self.pair(int(task), self.night.champion, self.baseline)
                 pairs.append(Pair(task=task, round=now.round, difference=ours - theirs))
-        if now.state is State.CONFIRMED:
+        self.provisional = 0
+        if now.state is State.CONFIRMED and self.world.tasks >= FEWEST_TASKS:
             self.confirmed = self.night.champion, self.record
         if now.state is State.BEATEN:
             self.night.champion, self.record = self.confirmed
