@@ -138,6 +138,8 @@ class DecisionSettings(Frozen):
 
     rule: Literal["evidence", "seed"] = "evidence"
     """`evidence` keeps what fresh pairs of candidate and incumbent prove; `seed` what passed more trials in one run."""
+    counts: Literal["passed", "reward"] = "passed"
+    """What `evidence` compares: whether a trial passed, or its reward, where that says more; it counts from 0 to 1."""
     reward_key: str = "reward"
     """Which key of a verifier's reward.json counts; the only one counts, whatever its name."""
     passed_at: float = 1.0

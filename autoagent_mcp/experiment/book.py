@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autoagent_mcp.experiment import prediction
 from autoagent_mcp.ledger import Entry
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import (
@@ -21,6 +22,7 @@ from autoagent_mcp.models.experiment import (
     Judged,
     Judgement,
     Measured,
+    PredictionScore,
     TaskHistory,
 )
 from autoagent_mcp.models.run import Run, RunKind, RunState, Score, Suite, TaskScore
@@ -45,6 +47,8 @@ class RunRecord(Frozen):
     """The entry that has the score."""
     trials_seq: int
     """The entry that has the trials."""
+    prediction: PredictionScore | None = None
+    """What came of its prediction, where it had one and is complete."""
 
     @property
     def is_measured(self) -> bool:
@@ -63,9 +67,10 @@ class _Totals:
 
 
 class Tally(Frozen):
-    """How often a task passed in trials that had no part in choosing the harness."""
+    """What a task gave in trials that had no part in choosing the harness."""
 
-    passed: int = 0
+    gained: float = 0
+    """How many passed, or their rewards added up."""
     attempts: int = 0
 
 
@@ -137,7 +142,12 @@ class Book:
         found = self._judgements.get(run)
         return found.judgement if found else None
 
-    def tallies(self, experiment: int, fingerprint: str) -> dict[str, Tally]:
+    def predicted(self, run: str) -> PredictionScore | None:
+        """Return what came of a run's prediction."""
+        found = self.runs.get(run)
+        return found.prediction if found else None
+
+    def tallies(self, experiment: int, fingerprint: str, *, by_reward: bool = False) -> dict[str, Tally]:
         """Add up by task an experiment's fresh trials on a suite.
 
         Those are the baseline's, those beside later candidates, and those after it was kept: none of them had a part in
@@ -147,7 +157,8 @@ class Book:
         for tasks in self._fresh[experiment, fingerprint].values():
             for task in tasks:
                 before, counted = tallies[task.task], task.attempts - task.unmeasured
-                tallies[task.task] = Tally(passed=before.passed + task.passed, attempts=before.attempts + counted)
+                gained = before.gained + task.gained(by_reward=by_reward)
+                tallies[task.task] = Tally(gained=gained, attempts=before.attempts + counted)
         return dict(tallies)
 
     def history(self, task: Task) -> TaskHistory:
@@ -181,6 +192,7 @@ class Book:
                 candidate=began.candidate,
                 parent=began.parent,
                 base_commit=began.base_commit,
+                kind_of_change=began.kind_of_change,
                 started_at=entry.at,
             )
         )
@@ -199,6 +211,7 @@ class Book:
             crash=measured.crash,
             seq=entry.seq,
             trials_seq=measured.trials_seq,
+            prediction=_prediction_score(measured),
         )
         self.runs[run.id] = record
         self._take_in(record, measured)
@@ -207,6 +220,10 @@ class Book:
         changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
         if run.kind is RunKind.SUITE:
             changes["description"] = run.description  # the hypothesis; a spot check before it said less
+        if measured.comparison is not None:
+            changes["comparison"] = measured.comparison
+        if record.prediction is not None:
+            changes["prediction"] = record.prediction
         if run.kind is RunKind.SUITE and record.is_measured:
             changes["score"] = score
             self.task_scores[experiment.n] = _task_scores(measured.score)
@@ -274,6 +291,12 @@ class Book:
             totals.duration_sec += sign * task.duration_sec
             if totals.cost_usd is not None:
                 totals.cost_usd = None if task.cost_usd is None else totals.cost_usd + sign * task.cost_usd
+
+
+def _prediction_score(measured: Measured) -> PredictionScore | None:
+    if measured.run.prediction is None or measured.comparison is None:
+        return None
+    return prediction.score(measured.run.prediction, measured.comparison)
 
 
 def _task_scores(score: Score) -> str:

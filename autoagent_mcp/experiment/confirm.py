@@ -47,6 +47,7 @@ class Confirmation:
         self._suites = shared.suites
         self._measure = shared.measure
         self._changing = shared.changing
+        self._by_reward = shared.bench.config.decision.counts == "reward"
         self._decisions = decisions
         self._keeper = keeper
         self._hidden = shared.hidden
@@ -85,10 +86,13 @@ class Confirmation:
         """Lay down what a change has to show, with the most trials that it may take."""
         incumbent = self._decisions.require_incumbent()
         score = await self._record.score(door)
-        tallies = self._book.tallies(incumbent.n, door.run.suite.fingerprint)
+        by_reward = self._by_reward
+        tallies = self._book.tallies(incumbent.n, door.run.suite.fingerprint, by_reward=by_reward)
         candidate = self._book.experiments[door.experiment].candidate
         is_simpler = candidate.complexity < incumbent.candidate.complexity
-        return duels.draw(incumbent.n, score.tasks, tallies, is_simpler=is_simpler, reflection=reflection)
+        return duels.draw(
+            incumbent.n, score.tasks, tallies, is_simpler=is_simpler, by_reward=by_reward, reflection=reflection
+        )
 
     async def review(self) -> Run:
         """Test what was kept provisionally against the baseline, on the suite as it is now; see `duel.judge_review`.
@@ -104,7 +108,7 @@ class Confirmation:
         self._runs.check_idle()
         suite = self._suites.whole
         known = self._book.duel_of(RunKind.REVIEW, champion.n, baseline.n, suite.fingerprint)
-        duel = await self._take_up(known) if known else duels.draw_review(suite.tasks)
+        duel = await self._take_up(known) if known else duels.draw_review(suite.tasks, by_reward=self._by_reward)
         request = await self._request(RunKind.REVIEW, known, duel, champion=champion, opponent=baseline)
         return self._start(_Case(request, duel, champion))
 

@@ -27,23 +27,25 @@ def decide(comparison: Comparison) -> Verdict:
     return Verdict(decision=Decision.REVERT, reason=f"As many trials passed ({now}), and it is not simpler ({nodes}).")
 
 
-def open_door(score: Score, tallies: Mapping[str, Tally], comparison: Comparison) -> Verdict:
+def open_door(score: Score, tallies: Mapping[str, Tally], comparison: Comparison, *, by_reward: bool) -> Verdict:
     """Say whether a first run is good enough to confirm the candidate beside the incumbent; it never keeps one.
 
     Args:
         score: Of that run.
         tallies: The incumbent's fresh trials by task; where there are none, its own first run stands in.
         comparison: With that first run.
+        by_reward: Whether rewards are compared, and not passes.
     """
-    passed, attempts = score.passed, score.trials - score.unmeasured
+    passed, attempts = sum(task.gained(by_reward=by_reward) for task in score.tasks), score.trials - score.unmeasured
     known = [tallies[task.task] for task in score.tasks if task.task in tallies]
-    before, before_attempts = pooled((tally.passed, tally.attempts) for tally in known)
+    before, before_attempts = pooled((tally.gained, tally.attempts) for tally in known)
     if not known:
         before, before_attempts = comparison.passed_before, attempts
     is_simpler = comparison.complexity_now < comparison.complexity_before
     margin = margin_for(len(score.tasks)) if is_simpler else 0.0
     is_open = opens_door(passed, attempts, before, before_attempts, margin=margin)
-    beside = f"{passed} of {attempts} trials passed, of the incumbent's {before:.3g} of {before_attempts} on average"
+    unit = "rewards" if by_reward else "passes"
+    beside = f"{passed:.3g} {unit} in {attempts} trials, the incumbent has {before:.3g} in {before_attempts} on average"
     if is_open:
         what = "No worse in its first run, and simpler" if is_simpler else "Better in its first run"
         return Verdict(decision=Decision.KEEP, reason=f"{what}: {beside}. That may be luck.")

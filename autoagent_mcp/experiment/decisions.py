@@ -23,6 +23,7 @@ class Decisions:
     def __init__(self, shared: Shared, keeper: Keeper) -> None:
         self._keeper = keeper
         self._model = shared.bench.config.model.name
+        self._by_reward = shared.bench.config.decision.counts == "reward"
         self._rule = shared.bench.config.decision.rule
         self._record = shared.record
         self._repo = shared.record.repo
@@ -73,8 +74,8 @@ class Decisions:
         comparison = await self._compare(before, record)
         if self._rule == "seed":
             return decide(comparison)
-        tallies = self._book.tallies(incumbent.n, run.suite.fingerprint)
-        return open_door(await self._record.score(record), tallies, comparison)
+        tallies = self._book.tallies(incumbent.n, run.suite.fingerprint, by_reward=self._by_reward)
+        return open_door(await self._record.score(record), tallies, comparison, by_reward=self._by_reward)
 
     def require_incumbent(self) -> Experiment:
         """Return the incumbent.

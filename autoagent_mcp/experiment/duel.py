@@ -28,7 +28,13 @@ FEW_TASKS = (
 
 
 def draw(
-    opponent: int, door: Sequence[TaskScore], tallies: Mapping[str, Tally], *, is_simpler: bool, reflection: str
+    opponent: int,
+    door: Sequence[TaskScore],
+    tallies: Mapping[str, Tally],
+    *,
+    is_simpler: bool,
+    by_reward: bool,
+    reflection: str,
 ) -> Duel:
     """Lay down a duel with the incumbent.
 
@@ -37,10 +43,17 @@ def draw(
         door: The candidate's first run, task by task.
         tallies: The incumbent's trials by task.
         is_simpler: Whether the candidate may be kept for being no worse: then no task is settled beforehand.
+        by_reward: Whether rewards are compared, and not passes.
         reflection: The client's words for the keep.
     """
     names = tuple(task.task for task in door)
-    settled = () if is_simpler else tuple(task.task for task in door if _is_settled(task, tallies))
+    settled = (
+        ()
+        if is_simpler
+        else tuple(
+            task.task for task in door if _is_settled(task, tallies.get(task.task, Tally()), by_reward=by_reward)
+        )
+    )
     live = tuple(name for name in names if name not in settled)
     return Duel(
         opponent=opponent,
@@ -48,15 +61,23 @@ def draw(
         settled=settled,
         threshold=threshold_for(len(names)),
         rounds=ROUNDS,
+        by_reward=by_reward,
         margin=margin_for(len(names)) if is_simpler else 0.0,
         most_trials=2 * len(live) * ROUNDS + 2 * len(settled) + SCORE_RUNS * len(names),
         reflection=reflection,
     )
 
 
-def draw_review(tasks: Sequence[str]) -> Duel:
+def draw_review(tasks: Sequence[str], *, by_reward: bool) -> Duel:
     """Lay down the champion's test beside the baseline, which is experiment 0."""
-    return Duel(opponent=0, live=tuple(tasks), threshold=CONFIRMED, rounds=ROUNDS, most_trials=2 * len(tasks) * ROUNDS)
+    return Duel(
+        opponent=0,
+        live=tuple(tasks),
+        threshold=CONFIRMED,
+        rounds=ROUNDS,
+        by_reward=by_reward,
+        most_trials=2 * len(tasks) * ROUNDS,
+    )
 
 
 def grant(duel: Duel) -> Duel:
@@ -169,9 +190,9 @@ def _pairs_text(found: Standing) -> str:
     return f"{found.wins} pairs won and {found.losses} lost, evidence {found.evidence:.1f}"
 
 
-def _is_settled(task: TaskScore, tallies: Mapping[str, Tally]) -> bool:
-    tally = tallies.get(task.task, Tally())
-    return is_settled(tally.passed, tally.attempts, task.passed, task.attempts - task.unmeasured)
+def _is_settled(task: TaskScore, tally: Tally, *, by_reward: bool) -> bool:
+    measured = task.attempts - task.unmeasured
+    return is_settled(tally.gained, tally.attempts, task.gained(by_reward=by_reward), measured)
 
 
 def _pairs(duel: Duel, trials: Iterable[Trial]) -> list[Pair]:
@@ -181,11 +202,15 @@ def _pairs(duel: Duel, trials: Iterable[Trial]) -> list[Pair]:
         other = by_place.get((task, attempt, Arm.INCUMBENT))
         if arm is Arm.CANDIDATE and other is not None:
             number = 0 if task in duel.settled else attempt
-            found.append(Pair(task=task, round=number, difference=_difference(trial, other)))
+            found.append(Pair(task=task, round=number, difference=_difference(trial, other, by_reward=duel.by_reward)))
     return found
 
 
-def _difference(candidate: Trial, incumbent: Trial) -> float | None:
+def _difference(candidate: Trial, incumbent: Trial, *, by_reward: bool) -> float | None:
     if not (candidate.counts and incumbent.counts):
         return None
-    return float(candidate.passed) - float(incumbent.passed)
+    return _worth(candidate, by_reward=by_reward) - _worth(incumbent, by_reward=by_reward)
+
+
+def _worth(trial: Trial, *, by_reward: bool) -> float:
+    return min(1.0, max(0.0, trial.reward or 0.0)) if by_reward else float(trial.passed)

@@ -68,6 +68,12 @@ class TaskScore(Frozen):
     duration_sec: float = 0.0
     """Of all its trials, added up."""
 
+    def gained(self, *, by_reward: bool) -> float:
+        """Return what its trials are worth together: as many as passed, or their rewards, as a mean from 0 to 1."""
+        if not by_reward:
+            return self.passed
+        return min(1.0, max(0.0, self.avg_reward or 0.0)) * (self.attempts - self.unmeasured)
+
 
 class Score(Frozen):
     """What a run adds up to."""
@@ -94,6 +100,8 @@ class Duel(Frozen):
     """The evidence that keeps."""
     rounds: int
     """How many rounds were granted so far."""
+    by_reward: bool = False
+    """Whether rewards are compared, and not passes."""
     margin: float = 0.0
     """By how much of the pass rate a simpler harness may be worse; 0 where it must be better."""
     most_trials: int

@@ -45,7 +45,8 @@ class FakeMeasure:
     """Measures as `run.run.measure` does, with its files on disk, but looks into the prompt instead of trying.
 
     A prompt that names `crashes`, `unimportable` or `lost` makes every trial crash, the run fail, or a trial measure
-    nothing (the first time); `fraud` passes nothing in a review. `apple` passes always, `apple_3` in its third attempt.
+    nothing (the first time); `fraud` passes nothing in a review. `apple` passes always, `apple_3` in its third attempt;
+    `apple_half` is rewarded with 0.5.
     """
 
     def __init__(self) -> None:
@@ -122,7 +123,9 @@ def _trial(slot: Slot, words: list[str], *, is_lost: bool) -> Trial:
         task=slot.task,
         attempt=slot.attempt,
         arm=slot.arm,
-        reward=None if failure and failure.cause is FailureCause.SANDBOX_LOST else float(passed),
+        reward=None
+        if failure and failure.cause is FailureCause.SANDBOX_LOST
+        else max(passed, 0.5 * (f"{slot.task}_half" in words)),
         passed=passed,
         failure=failure,
         usage=Usage(model_calls=2, prompt_tokens=100, completion_tokens=10, cost_usd=0.25),

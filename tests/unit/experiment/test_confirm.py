@@ -88,7 +88,7 @@ async def test_a_first_run_that_is_no_better_costs_nothing_more(workspace: Works
     fake = FakeMeasure()
     async with opened(workspace, fake) as lab:
         await measured(lab)
-        with pytest.raises(DecisionRefused, match="No better in its first run: 5 of 20"):
+        with pytest.raises(DecisionRefused, match="No better in its first run: 5 passes in 20 trials"):
             await asked(lab, workspace, *TASKS[1:6])
     assert [request.kind for request in fake.requests] == [RunKind.SUITE, RunKind.SUITE]
 
@@ -289,3 +289,21 @@ async def test_a_champion_that_the_baseline_beats_is_rolled_back(workspace: Work
     assert git(workspace.folder, "log", "-1", "--format=%s") == "Roll back to experiment 0"
     assert [row[1] for row in statuses(workspace)] == ["keep", "discard", "discard", "discard"]
     assert "Rolled back to experiment 0. The baseline does better" in statuses(workspace)[3][2]
+
+
+async def test_rewards_are_compared_where_the_settings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    halves = tuple(f"{task}_half" for task in TASKS)
+    workspace = make_workspace(
+        tmp_path / "work",
+        agent=agent_py(),
+        tasks=dict.fromkeys(TASKS, ANSWER_TASK),
+        settings=f'{EVIDENCE}counts = "reward"\n',
+    )
+    async with opened(workspace) as lab:
+        await measured(lab)
+        one = await kept(lab, workspace, *halves)
+    assert one.judgement is not None
+    assert (one.judgement.outcome, one.judgement.wins, one.judgement.difference_points) == (Outcome.KEPT, 20, 50)
+    assert one.score is not None
+    assert (one.score.passed, one.score.avg_score) == (0, 0.5)
