@@ -135,6 +135,8 @@ class Api(ABC):
     effort_path: ClassVar[tuple[str, ...]]
     limit_fields: ClassVar[tuple[str, ...]]
     """Fields that bound the answer's length; the first is set where the harness sets none."""
+    seed_providers: ClassVar[tuple[str, ...]] = ()
+    """Providers at which this API takes a seed."""
 
     @abstractmethod
     def own_ids(self, body: JsonObject) -> set[str]:
@@ -207,6 +209,8 @@ class Api(ABC):
         ]
         if model.temperature is not None:
             pins.append((("temperature",), model.temperature))
+        if model.seed is not None:
+            pins.append((("seed",), None))  # set once the call has its number
         if asked.model != model.name:
             if not role.is_renamed:
                 text = f"model {_quoted(asked.model)} {_NOT_ALLOWED}; the pinned model is '{model.name}'"

@@ -28,6 +28,7 @@ from autoagent_mcp.gateway.chat import ChatApi, openai_error
 from autoagent_mcp.gateway.door import token_of
 from autoagent_mcp.gateway.environment import Commands, Downloads, Uploads
 from autoagent_mcp.gateway.messages import MessagesApi
+from autoagent_mcp.gateway.meter import Meter
 from autoagent_mcp.gateway.pinned import PinnedModel, open_model
 from autoagent_mcp.gateway.recorder import CALLS_LIMIT_BYTES, Recorder
 from autoagent_mcp.gateway.responses import ResponsesApi
@@ -40,6 +41,7 @@ from autoagent_mcp.task.canary import Canaries
 _HOST = "127.0.0.1"
 _KEEP_ALIVE_SEC = 75
 _HEADER_LIMIT_BYTES = 32 * 1024
+_PLACE_PARTS = 4
 
 
 class Gateway:
@@ -61,21 +63,29 @@ class Gateway:
         unknown = _unknown(self._sessions, _listed(models), _listed(environment))
         self.app = Starlette(routes=[*models, *environment], exception_handlers={404: unknown, 405: unknown})
 
-    def session(self, files: TrialFiles, sandbox: Sandbox, limits: Spending) -> AbstractAsyncContextManager[Session]:
+    def session(
+        self, files: TrialFiles, sandbox: Sandbox, limits: Spending, meter: Meter | None = None
+    ) -> AbstractAsyncContextManager[Session]:
         """Open a trial's door; when the context is left its token is dead and its calls under way are cancelled.
 
         Args:
             files: Where model calls and commands are recorded; the folder exists.
             sandbox: Where the harness's commands run.
             limits: What the trial may spend.
+            meter: Counts its calls too, while they are under way; None where nobody asks.
 
         Raises:
             OSError: On leaving: the record could not be written.
         """
         recorder = Recorder(files.model_calls, files.execs, self._model.upstream.key)
-        return self._open(Session(AGENT, self._model, limits, recorder, sandbox=sandbox, canaries=self._canaries))
+        place, canaries = _place(files), self._canaries
+        return self._open(
+            Session(AGENT, self._model, limits, recorder, place=place, meter=meter, sandbox=sandbox, canaries=canaries)
+        )
 
-    def judge_session(self, files: TrialFiles, limits: Spending) -> AbstractAsyncContextManager[Session]:
+    def judge_session(
+        self, files: TrialFiles, limits: Spending, meter: Meter | None = None
+    ) -> AbstractAsyncContextManager[Session]:
         """Open a verification's door to the judge's model; else as `session`.
 
         Raises:
@@ -85,7 +95,7 @@ class Gateway:
         if self._judge is None:
             raise GatewayError("No model is set for verifiers to ask.", "Add [judge] to autoagent.toml.")
         recorder = Recorder(files.judge_calls, files.execs, self._judge.upstream.key)
-        return self._open(Session(JUDGE, self._judge, limits, recorder))
+        return self._open(Session(JUDGE, self._judge, limits, recorder, place=_place(files), meter=meter))
 
     def outside_session(self, files: TrialFiles, limits: Spending, trials: int) -> AbstractAsyncContextManager[Session]:
         """Open a door for another tool's run of so many trials; else as `session`.
@@ -94,7 +104,15 @@ class Gateway:
             OSError: On leaving: the record could not be written.
         """
         recorder = Recorder(files.model_calls, files.execs, self._model.upstream.key, trials * CALLS_LIMIT_BYTES)
-        return self._open(Session(OUTSIDER, self._model, limits.times(trials), recorder))
+        return self._open(Session(OUTSIDER, self._model, limits.times(trials), recorder, place=_place(files)))
+
+    def most_usd(self, limits: Spending) -> float | None:
+        """Return what a trial within these limits can cost; None where the model's price is not known."""
+        return self._model.most_usd(limits)
+
+    def most_usd_of_judge(self, limits: Spending) -> float | None:
+        """Return the same of a verification; of one that has no judge to ask 0."""
+        return self._judge.most_usd(limits) if self._judge else 0.0
 
     @asynccontextmanager
     async def _open(self, session: Session) -> AsyncGenerator[Session]:
@@ -147,6 +165,11 @@ async def serve(
         )
         await stack.enter_async_context(_serving(gateway, port))
         yield gateway
+
+
+def _place(files: TrialFiles) -> str:
+    """Name a session by the end of its folder, which is long enough to hold the run, the trial and a step."""
+    return "/".join(files.folder.parts[-_PLACE_PARTS:])
 
 
 def _at(model: ModelSettings, local_url: str | None) -> str | None:

@@ -11,6 +11,7 @@ from autoagent_mcp.gateway.api import Api, JsonObject, RefusedError
 from autoagent_mcp.gateway.budget import OutOfBudgetError
 from autoagent_mcp.gateway.door import Endpoint, Reply
 from autoagent_mcp.gateway.exchange import Exchange, encoded
+from autoagent_mcp.gateway.seeds import seed_of_call
 from autoagent_mcp.gateway.session import Session
 from autoagent_mcp.gateway.upstream import PROVIDERS
 
@@ -57,7 +58,17 @@ class ModelCalls(Endpoint):
         except OutOfBudgetError as error:
             session.fail(error.failure)
             raise
+        self._give_seed(session, body)
         await Exchange(api=self._api, session=session, body=body, share=share).run(reply)
+
+    def _give_seed(self, session: Session, body: JsonObject) -> None:
+        model = session.model.settings
+        if model.seed is None:
+            return
+        if model.provider in self._api.seed_providers:
+            body["seed"] = seed_of_call(model.seed, session.place, session.budget.calls)
+        else:
+            session.notice(f"{self._api.path} takes no seed at the provider '{model.provider}': none is sent.")
 
     def _refuse_other_provider(self, model: ModelSettings) -> None:
         offered = PROVIDERS[model.provider].apis

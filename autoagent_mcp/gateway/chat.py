@@ -244,6 +244,7 @@ class ChatApi(Api):
     request = ChatRequest
     effort_path = ("reasoning_effort",)
     limit_fields: ClassVar[tuple[str, ...]] = ("max_completion_tokens", "max_tokens")
+    seed_providers: ClassVar[tuple[str, ...]] = ("openai", "openai-compatible", "local")
 
     @override
     def own_ids(self, body: JsonObject) -> set[str]:

@@ -58,6 +58,8 @@ class Exchange:
         self._session = session
         self._body = body
         self._share = share
+        tokens = {"prompt_tokens": share.prompt, "completion_tokens": share.completion}
+        self._reserved = Usage(model_calls=1, **tokens, cost_usd=session.model.price(share))
         self._number = session.budget.calls
         self._shows_usage = api.ask_for_usage(body)
         self._answer = _Answer()
@@ -70,9 +72,10 @@ class Exchange:
         """
         answer = self._answer
         read = self._pass_events_on if self._body.get("stream") else self._pass_whole_on
+        self._session.meter.set_aside(self._reserved)
         try:
             self._session.recorder.request(
-                ModelRequest(call=self._number, api=self._api.name, at=_now(), body=self._body)
+                ModelRequest(call=self._number, api=self._api.name, at=_now(), body=self._body, reserved=self._reserved)
             )
             await self._upstream.ask(self._api, encoded(self._body), lambda response: read(response, reply))
         except ProviderDownError as error:
@@ -181,6 +184,7 @@ class Exchange:
             cost_usd=0.0 if answer.is_refused else self._price(spent),
         )
         session.budget.settle(self._share, spent, usage.cost_usd)
+        session.meter.settle(self._reserved, usage)
         session.usage += usage
         session.own_ids |= self._api.made_ids(answer.body or {})
         if usage.cost_usd is None:

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from autoagent_mcp.config import ModelSettings
+from autoagent_mcp.config import ModelSettings, Spending
+from autoagent_mcp.gateway.api import Tokens
 from autoagent_mcp.gateway.backoff import Backoff
 from autoagent_mcp.gateway.prices import Price, price_of
 from autoagent_mcp.gateway.upstream import Upstream, connect
@@ -18,6 +19,12 @@ class PinnedModel(NamedTuple):
     settings: ModelSettings
     upstream: Upstream
     price: Price
+
+    def most_usd(self, limits: Spending) -> float | None:
+        """Return what calls within these limits can cost together; None where the price is not known."""
+        prices = self.price(Tokens(prompt=limits.max_tokens)), self.price(Tokens(completion=limits.max_tokens))
+        known = [price for price in prices if price is not None]
+        return min(limits.max_cost_usd, max(known)) if known else None
 
 
 @asynccontextmanager

@@ -274,6 +274,7 @@ class ResponsesApi(Api):
     request = ResponsesRequest
     effort_path = ("reasoning", "effort")
     limit_fields: ClassVar[tuple[str, ...]] = ("max_output_tokens",)
+    seed_providers: ClassVar[tuple[str, ...]] = ("local",)
 
     @override
     def own_ids(self, body: JsonObject) -> set[str]:

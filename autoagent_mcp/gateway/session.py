@@ -11,6 +11,7 @@ import anyio
 from autoagent_mcp.config import Spending
 from autoagent_mcp.gateway.api import RefusedError
 from autoagent_mcp.gateway.budget import Budget
+from autoagent_mcp.gateway.meter import Meter
 from autoagent_mcp.gateway.pinned import PinnedModel
 from autoagent_mcp.gateway.recorder import Recorder
 from autoagent_mcp.gateway.role import Role
@@ -34,12 +35,17 @@ class Session:
         limits: Spending,
         recorder: Recorder,
         *,
+        place: str,
+        meter: Meter | None = None,
         sandbox: Sandbox | None = None,
         canaries: Canaries | None = None,
     ) -> None:
         self.token = secrets.token_urlsafe(32)
         self.role = role
         self.model = model
+        self.place = place
+        """Names its run and trial, wherever the workspace lies."""
+        self.meter = meter or Meter()
         self.sandbox = sandbox
         """Where its commands run; None where it may run none."""
         self.user: str | int | None = None

@@ -26,6 +26,8 @@ class ModelRequest(Frozen):
     """The task's step; "" where it has only one."""
     at: datetime
     body: dict[str, Any]
+    reserved: Usage = Usage()
+    """What was set aside for it, which it is taken to have cost where no answer follows."""
 
 
 class ModelResponse(Frozen):

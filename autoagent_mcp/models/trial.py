@@ -122,6 +122,11 @@ class Usage(Frozen):
     cached_tokens: int = 0
     cost_usd: float | None = 0.0
 
+    @property
+    def tokens(self) -> int:
+        """Of prompts and completions together."""
+        return self.prompt_tokens + self.completion_tokens
+
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages; a sum with an unknown cost is unknown."""
         known = self.cost_usd is not None and other.cost_usd is not None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from autoagent_mcp.config import JudgeSettings
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.gateway.app import Gateway
+from autoagent_mcp.gateway.meter import Meter
 from autoagent_mcp.gateway.variables import variables
 from autoagent_mcp.harness import relay
 from autoagent_mcp.models.task import Step, Task
@@ -50,11 +51,13 @@ class Judge:
     Args:
         gateway: Serves the judge's model; None where no task of the run asks for one.
         settings: The workspace's judge.
+        meter: Counts its calls with the trial's own.
     """
 
-    def __init__(self, gateway: Gateway | None, settings: JudgeSettings | None) -> None:
+    def __init__(self, gateway: Gateway | None, settings: JudgeSettings | None, meter: Meter) -> None:
         self._gateway = gateway
         self._settings = settings
+        self._meter = meter
         self.usage = Usage()
         self.notices: tuple[str, ...] = ()
 
@@ -77,7 +80,7 @@ class Judge:
         if self._gateway is None or self._settings is None or not is_asked(step):
             yield hearing
             return
-        async with self._gateway.judge_session(files, self._settings.budget) as session:
+        async with self._gateway.judge_session(files, self._settings.budget, self._meter) as session:
             try:
                 async with _offered(sandbox, self._gateway.port) as port:
                     hearing.env |= variables(port, session.token)

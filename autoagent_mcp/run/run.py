@@ -7,11 +7,13 @@ whose folder already holds trials that count goes on where it stopped.
 from __future__ import annotations
 
 import errno
+import functools
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +22,17 @@ import anyio
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.errors import AutoagentError, HarnessError
 from autoagent_mcp.gateway.app import Gateway
+from autoagent_mcp.gateway.meter import Amount, Meter
 from autoagent_mcp.harness import process
-from autoagent_mcp.models.run import Duel, Progress, Run, RunKind, RunState, Suite
+from autoagent_mcp.models.run import Duel, Prediction, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, Trial, Usage
 from autoagent_mcp.run import judge, tampering
+from autoagent_mcp.run.allowance import Allowance
 from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.purse import Purse, most_of_trial, unpriced
 from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
+from autoagent_mcp.run.spent import spent_in
 from autoagent_mcp.run.trial import Plan, attempt, broken, place_of, trial_id
 from autoagent_mcp.run.trial import interrupt as interrupt_trial
 from autoagent_mcp.sandbox.base import Backend
@@ -54,6 +60,9 @@ class Slot(NamedTuple):
         return trial_id(self.task, self.attempt, self.arm)
 
 
+SolverOf = Callable[[Meter], Solver]
+"""Makes the solver of one trial, whose model calls are counted there."""
+
 Schedule = Callable[[Mapping[str, Trial]], Sequence[Slot]]
 """Says which trials are to be run next, given those that ended, by id; none where the run is complete. Pure."""
 
@@ -73,8 +82,11 @@ class RunRequest:
     suite: Suite
     notices: tuple[str, ...] = field(default=())
     duel: Duel | None = None
+    prediction: Prediction | None = None
     schedule: Schedule | None = None
     """Where it is left out: each task as often as the suite says, at once."""
+    allowance: Allowance = field(default=Allowance())
+    """What the workspace's budget leaves it from now on."""
 
     def started(self) -> Run:
         """Return the run before its first trial."""
@@ -88,6 +100,7 @@ class RunRequest:
             started_at=datetime.now(timezone.utc),
             notices=self.notices,
             duel=self.duel,
+            prediction=self.prediction,
         )
 
     def next_slots(self, trials: Mapping[str, Trial]) -> list[Slot]:
@@ -102,12 +115,17 @@ async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
     """Try each task as often as the suite says and return the run; its folder holds all that is returned.
 
     A trial that measured nothing is tried once more, its first folder kept beside it with the suffix `.failed`. When
-    cancelled, the trials that ended by then stay, and run.json says "cancelled". A full disk ends the run as failed.
+    cancelled, the trials that ended by then stay, and run.json says "cancelled". At the limit of a budget no further
+    trial starts, and the run ends as cut. A full disk ends it as failed.
 
     Raises:
-        OSError: Not even run.json can be written.
+        OSError: Not even run.json can be written, or what there is of the run cannot be read.
     """
-    run = _Run(request, bench, report)
+    workspace = bench.workspace
+    before = await anyio.to_thread.run_sync(load, workspace, request.id, limiter=_disk)
+    earlier = await anyio.to_thread.run_sync(spent_in, workspace.run(request.id), limiter=_disk)
+    purse = Purse(bench.config.run, request.allowance, earlier)
+    run = _Run(request, bench, report, purse, before.duration_sec if before else 0.0)
     try:
         return await run.go()
     except AutoagentError as error:
@@ -131,10 +149,13 @@ def load(workspace: Workspace, run_id: str) -> Run | None:
 class _Run:
     """A run while it goes on."""
 
-    def __init__(self, request: RunRequest, bench: Bench, report: Report) -> None:
+    def __init__(self, request: RunRequest, bench: Bench, report: Report, purse: Purse, before_sec: float) -> None:
         self._request = request
         self._bench = bench
         self._report = report
+        self._purse = purse
+        self._began = time.monotonic() - before_sec
+        self._most = Amount()
         self._folder = bench.workspace.run(request.id)
         self._tasks = {task.name: task for task in request.tasks}
         self._trials: dict[str, Trial] = {}
@@ -154,46 +175,59 @@ class _Run:
         await self._write(RunState.RUNNING)
         self._tell()
         backend = await self._bench.ready_backend()
-        if judge.is_asked_by(self._request.tasks):
-            self._gateway = await self._bench.gateway()
+        if self._request.harnesses or judge.is_asked_by(self._request.tasks):
+            self._price(await self._bench.gateway())
         async with backend.in_use(), self._solvers(backend) as solvers:
-            while not self._disk_error and (slots := self._request.next_slots(self._trials)):
+            while not self._is_over and (slots := self._request.next_slots(self._trials)):
                 await self._try_all(slots, solvers)
         if self._disk_error:
             return await self.end(RunState.FAILED, self._disk_error)
+        if self._purse.cut:
+            return await self.end(RunState.CUT, self._purse.cut)
         return await self.end(RunState.COMPLETE)
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self._disk_error or self._purse.cut)
+
+    def _price(self, gateway: Gateway) -> None:
+        """See what a trial may cost at this gateway."""
+        request, config = self._request, self._bench.config
+        self._gateway = gateway
+        self._most = most_of_trial(request.tasks, config, gateway, has_harness=bool(request.harnesses))
+        self._notices.extend(unpriced(config, gateway, request.allowance))
 
     async def end(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:
         """Write run.json for the last time."""
         return await self._write(state, error, is_harness_broken=is_harness_broken)
 
     @asynccontextmanager
-    async def _solvers(self, backend: Backend) -> AsyncGenerator[Mapping[Arm, Solver]]:
+    async def _solvers(self, backend: Backend) -> AsyncGenerator[Mapping[Arm, SolverOf]]:
         simple: dict[str, Solver] = {"oracle": Oracle(), "nop": Nop()}
         if self._request.candidate in simple:
-            yield {Arm.CANDIDATE: simple[self._request.candidate]}
+            yield {Arm.CANDIDATE: lambda _meter: simple[self._request.candidate]}
             return
         gateway = await self._bench.gateway()
         limits = self._bench.config.trial
         async with AsyncExitStack() as stack:
-            solvers: dict[Arm, Solver] = {}
+            solvers: dict[Arm, SolverOf] = {}
             for arm, files in self._request.harnesses.items():
                 name = f"{self._request.id}-{arm.value}-harness"
                 where = self._bench.config.harness.where
                 starting = process.start(backend, files, name=name, gateway_port=gateway.port, where=where)
                 harness = await stack.enter_async_context(starting)
                 self._notices.extend(harness.notices)
-                solvers[arm] = HarnessSolver(harness, gateway, limits)
+                solvers[arm] = functools.partial(HarnessSolver, harness, gateway, limits)
             yield solvers
 
-    async def _try_all(self, slots: Sequence[Slot], solvers: Mapping[Arm, Solver]) -> None:
+    async def _try_all(self, slots: Sequence[Slot], solvers: Mapping[Arm, SolverOf]) -> None:
         free = anyio.CapacityLimiter(self._bench.config.concurrency)
         async with anyio.create_task_group() as group:
             for slot in slots:
                 group.start_soon(self._try, slot, solvers[slot.arm], free, group.cancel_scope)
 
     async def _try(
-        self, slot: Slot, solver: Solver, free: anyio.CapacityLimiter, batch_scope: anyio.CancelScope
+        self, slot: Slot, solver: SolverOf, free: anyio.CapacityLimiter, batch_scope: anyio.CancelScope
     ) -> None:
         plan = Plan(
             run=self._request.id,
@@ -204,8 +238,6 @@ class _Run:
             model=self._bench.config.model.name,
         )
         async with free:
-            if plan.files.folder.exists():
-                _set_aside(plan.files.folder)
             try:
                 trial = await self._attempt(plan, solver)
             except Exception as error:  # noqa: BLE001 - the fan-in: one bad trial never ends another
@@ -214,22 +246,29 @@ class _Run:
                     batch_scope.cancel()
                     return
                 _log.exception("Trial %s of run %s", plan.id, plan.run)
-                trial = broken(plan, Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log."))
-        self._trials[trial.id] = trial
-        self._tell()
+                failure = Failure(cause=FailureCause.INTERNAL_ERROR, detail="See .autoagent/server.log.")
+                trial = await anyio.to_thread.run_sync(broken, plan, failure, limiter=_disk)
+        if trial is not None:
+            self._trials[trial.id] = trial
+            self._tell()
 
-    async def _attempt(self, plan: Plan, solver: Solver) -> Trial:
+    async def _attempt(self, plan: Plan, solver: SolverOf) -> Trial | None:
+        """Try a task, and once more where that measured nothing; None where the budget does not even pay for one."""
         trial = await self._attempt_once(plan, solver)
-        if trial.failure is None or not RULES[trial.failure.cause].is_retried:
+        if trial is None or trial.failure is None or not RULES[trial.failure.cause].is_retried:
             return trial
-        _set_aside(plan.files.folder)
         await self._bench.backend.ready_again()
-        again = plan.model_copy(update={"retried": trial.failure})
-        return await self._attempt_once(again, solver)
+        again = plan.model_copy(update={"retried": trial.failure, "earlier_cheats": trial.cheats})
+        return await self._attempt_once(again, solver) or trial
 
-    async def _attempt_once(self, plan: Plan, solver: Solver) -> Trial:
-        config = self._bench.config
-        return await attempt(plan, solver, self._bench.backend, config, judge.Judge(self._gateway, config.judge))
+    async def _attempt_once(self, plan: Plan, solver: SolverOf) -> Trial | None:
+        config, backend = self._bench.config, self._bench.backend
+        async with self._purse.trial(self._most) as meter:
+            if meter is None:
+                return None
+            if plan.files.folder.exists():
+                _set_aside(plan.files.folder)
+            return await attempt(plan, solver(meter), backend, config, judge.Judge(self._gateway, config.judge, meter))
 
     def _tell(self) -> None:
         trials = self._trials.values()
@@ -239,7 +278,7 @@ class _Run:
                 done=len(trials),
                 total=self._run.planned_trials,
                 passed=sum(trial.passed for trial in trials),
-                cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
+                cost_usd=self._purse.spent.cost_usd,
             )
         )
 
@@ -256,6 +295,8 @@ class _Run:
             "error": error,
             "is_harness_broken": is_harness_broken,
             "notices": self._all_notices(),
+            "spent": self._purse.spent,
+            "duration_sec": time.monotonic() - self._began,
         }
         run = self._run.model_copy(update=changes)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -277,9 +318,21 @@ def interrupt(workspace: Workspace, run_id: str, tasks: Mapping[str, Task]) -> R
         files = workspace.trial(run_id, folder.name)
         model = run.suite.model
         interrupt_trial(Plan(run=run_id, task=tasks[name], attempt=attempt, arm=arm, files=files, model=model))
-    ended = run.model_copy(update={"state": RunState.INTERRUPTED, "finished_at": datetime.now(timezone.utc)})
+    changes = {
+        "state": RunState.INTERRUPTED,
+        "finished_at": datetime.now(timezone.utc),
+        "spent": sum((one.total for one in spent_in(workspace.run(run_id))), Usage()),
+        "duration_sec": run.duration_sec + _last_sitting_sec(run),
+    }
+    ended = run.model_copy(update=changes)
     write_whole(workspace.run(run_id) / "run.json", ended.model_dump_json(indent=1, exclude={"trials"}))
     return load(workspace, run_id)
+
+
+def _last_sitting_sec(run: Run) -> float:
+    """Return how long a killed server worked on a run, as far as its trials show."""
+    ends = [one.started_at + timedelta(seconds=one.duration_sec) for one in run.trials]
+    return max(0.0, (max(ends, default=run.started_at) - run.started_at).total_seconds())
 
 
 def _finished(folder: Path) -> dict[str, Trial]:

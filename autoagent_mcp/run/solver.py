@@ -12,6 +12,7 @@ from typing import Protocol
 
 from autoagent_mcp.config import TrialSettings
 from autoagent_mcp.gateway.app import Gateway
+from autoagent_mcp.gateway.meter import Meter
 from autoagent_mcp.gateway.session import Session
 from autoagent_mcp.harness.process import HarnessEnd, HarnessProcess, Order
 from autoagent_mcp.models.base import Frozen
@@ -156,14 +157,15 @@ class _Solution:
 
 
 class HarnessSolver:
-    """Lets the harness try, with a gateway session of its own for each trial."""
+    """Lets the harness try one trial, with a gateway session of its own; `meter` counts its calls."""
 
     is_trusted = False
 
-    def __init__(self, harness: HarnessProcess, gateway: Gateway, limits: TrialSettings) -> None:
+    def __init__(self, harness: HarnessProcess, gateway: Gateway, limits: TrialSettings, meter: Meter) -> None:
         self._harness = harness
         self._gateway = gateway
         self._limits = limits
+        self._meter = meter
 
     async def equipped(self, spec: SandboxSpec) -> SandboxSpec:
         """See `Solver.equipped`."""
@@ -172,7 +174,7 @@ class HarnessSolver:
     @asynccontextmanager
     async def at_work(self, task: Task, sandbox: Sandbox, files: TrialFiles) -> AsyncGenerator[Worker]:
         """See `Solver.at_work`; its token is dead afterwards."""
-        async with self._gateway.session(files, sandbox, self._limits) as session:
+        async with self._gateway.session(files, sandbox, self._limits, self._meter) as session:
             yield _HarnessAtWork(task, sandbox, self._harness, session, self._limits)
 
 

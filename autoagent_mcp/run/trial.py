@@ -24,11 +24,12 @@ from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.task import Step, Task
 from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, StepResult, Trial, TrialFiles
-from autoagent_mcp.run import course as courses
 from autoagent_mcp.run import cheating, rewards, tampering
+from autoagent_mcp.run import course as courses
 from autoagent_mcp.run.course import Course
 from autoagent_mcp.run.judge import SEEN_AT_THE_GATEWAY, Judge
 from autoagent_mcp.run.solver import Nop, Solver, Totals, Worker
+from autoagent_mcp.run.spent import recorded
 from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.verifier import Verification
 
@@ -98,7 +99,8 @@ def interrupt(plan: Plan) -> Trial:
 
 
 def broken(plan: Plan, failure: Failure) -> Trial:
-    """Return a trial that measured nothing."""
+    """Return a trial that measured nothing; what it took is read from its records."""
+    spent = recorded(plan.files)
     return Trial(
         id=plan.id,
         task=plan.task.name,
@@ -107,6 +109,8 @@ def broken(plan: Plan, failure: Failure) -> Trial:
         reward=None,
         passed=False,
         failure=failure,
+        usage=spent.usage,
+        judge_usage=spent.judge_usage,
         is_impossible=plan.task.is_impossible,
         cheats=plan.earlier_cheats,
         started_at=datetime.now(timezone.utc),

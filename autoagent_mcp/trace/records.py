@@ -36,6 +36,10 @@ class Records:
         """Requests and responses in the order in which they happened."""
         return self._read(self._files.model_calls, _MODEL_LINE)
 
+    def judge_lines(self) -> Iterator[ModelLine]:
+        """The same of the verifier's model calls."""
+        return self._read(self._files.judge_calls, _MODEL_LINE)
+
     def execs(self) -> Iterator[Exec]:
         """Commands in the order in which they ended."""
         return self._read(self._files.execs, _EXEC)

@@ -13,9 +13,12 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from support.gateways import trial_on
 
+from autoagent_mcp.config import ModelSettings
 from autoagent_mcp.errors import GatewayError, SetupError
 from autoagent_mcp.gateway import local_model
+from autoagent_mcp.gateway.app import serve
 
 SERVE = """
 import anyio
@@ -80,6 +83,31 @@ async def test_tools_are_accepted_and_never_called(url: str) -> None:
     answer = await ask(url, "List the files.", tools=[{"type": "function", "function": tool}])
     assert not answer["choices"][0]["message"].get("tool_calls")
     assert said(answer)
+
+
+async def test_a_seed_repeats_what_it_says_at_a_temperature_alone_and_side_by_side(url: str, tmp_path: Path) -> None:
+    model = ModelSettings(seed=7, temperature=0.8)
+
+    async def told(folder: Path, side_by_side: int) -> dict[tuple[str, int], str]:
+        """Make two calls in each of two trials."""
+        said: dict[tuple[str, int], str] = {}
+        free = anyio.CapacityLimiter(side_by_side)
+
+        async def work(name: str) -> None:
+            async with free, trial_on(gateway, folder / ".autoagent" / "runs" / "0001" / name) as trial:
+                for number in range(2):
+                    asked = {"model": model.name, "input": "Tell me a story.", "max_output_tokens": 12}
+                    answer = (await trial.respond(**asked)).json()
+                    said[name, number] = answer["output"][0]["content"][0]["text"]
+
+        async with serve(model, upstream_url=url) as gateway, anyio.create_task_group() as group:
+            for name in ("one__1", "one__2"):
+                group.start_soon(work, name)
+        return said
+
+    alone = await told(tmp_path / "a", 1)
+    assert len(set(alone.values())) == 4
+    assert await told(tmp_path / "b", 2) == alone
 
 
 async def test_it_speaks_the_responses_api(url: str) -> None:

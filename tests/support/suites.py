@@ -11,7 +11,7 @@ from support.workspaces import write_tree
 
 from autoagent_mcp import task as task_files
 from autoagent_mcp.config import Config
-from autoagent_mcp.models.run import Run, RunKind
+from autoagent_mcp.models.run import Run, RunKind, RunState
 from autoagent_mcp.models.trial import Arm, Trial, TrialFiles
 from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.run.run import RunRequest, measure
@@ -108,5 +108,5 @@ class Suites:
                 suite=suite,
             )
             run = await measure(request, bench, lambda _progress: None)
-        assert run.error == ""
+        assert run.state is not RunState.FAILED, run.error
         return Measured(run, workspace.run("0001"))
