@@ -47,14 +47,13 @@ class _Folding:
 
     def __init__(self, tree: ast.Module) -> None:
         self._nodes = list(ast.walk(tree))
-        self._names: dict[str, _Value] = {}
+        self._names: dict[str, str] = {}
         self._known: dict[ast.AST, _Value] = {}
-        self._inner: set[ast.AST] = set()
-        """What went into something larger."""
+        """What did not go into something larger."""
         self._folds: dict[type[ast.AST], Callable[[Any], _Value | None]] = {
             ast.Constant: _constant,
             ast.Name: lambda node: self._names.get(node.id),
-            ast.FormattedValue: lambda node: self._take(node.value),
+            ast.FormattedValue: lambda node: self._known.pop(node.value, None),
             ast.JoinedStr: self._format,
             ast.List: self._display,
             ast.Tuple: self._display,
@@ -68,17 +67,16 @@ class _Folding:
         """Return the largest texts that expressions come to."""
         for node in reversed(self._nodes):  # ast.walk gives parents first
             self._fold(node)
-        for node in self._nodes:  # once more in the order of the file, with the names that were assigned
-            if isinstance(node, ast.Assign) and node.value in self._known:
-                self._names |= {to.id: self._known[node.value] for to in node.targets if isinstance(to, ast.Name)}
-        for node in reversed(self._nodes):
+        for node in self._nodes:
+            if isinstance(node, ast.Assign) and isinstance(text := self._known.get(node.value), str):
+                self._names |= {to.id: text for to in node.targets if isinstance(to, ast.Name)}
+        for node in reversed(self._nodes):  # once more, with the names that were assigned
             self._fold(node)
-        outer = [value for node, value in self._known.items() if node not in self._inner]
-        return [text for value in outer if (text := _as_text(value))]
+        return [text for value in self._known.values() if (text := _as_text(value))]
 
     def _fold(self, node: ast.AST) -> None:
         value = self._value(node)
-        if value is not None and not (isinstance(value, str) and len(value) > LIMIT_CHARS):
+        if value is not None:
             self._known[node] = value
 
     def _value(self, node: ast.AST) -> _Value | None:
@@ -94,22 +92,22 @@ class _Folding:
     def _slice(self, node: ast.Subscript) -> _Value | None:
         match node.slice:
             case ast.Slice(lower=None, upper=None, step=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=1))):
-                return _reversed(self._take(node.value))
+                return _reversed(self._known.pop(node.value, None))
             case _:
                 return None
 
     def _call(self, node: ast.Call) -> _Value | None:
         if len(node.args) != 1 or node.keywords:
             return None
+        argument = self._known.get(node.args[0])
         match node.func:
             case ast.Attribute(value=separator, attr="join"):
-                between, parts = self._take(separator), self._take(node.args[0])
-                return _joined(between, parts) if isinstance(between, str) and isinstance(parts, list) else None
+                between = self._known.get(separator)
+                return _joined(between, argument) if isinstance(between, str) and isinstance(argument, list) else None
             case ast.Name(id="chr"):
-                code = self._take(node.args[0])
-                return _as_text([code]) if isinstance(code, int) else None
+                return _as_text([argument]) if isinstance(argument, int) else None
             case ast.Name(id="reversed"):
-                return _reversed(self._take(node.args[0]))
+                return _reversed(argument)
             case _:
                 return None
 
@@ -118,23 +116,22 @@ class _Folding:
         one, other = self._known.get(left), self._known.get(right)
         if not isinstance(node.op, ast.Add):
             return None
-        if isinstance(one, str) and isinstance(other, str) and len(one) + len(other) <= LIMIT_CHARS:
-            self._inner |= {left, right}
-            return one + other
-        if isinstance(one, list) and isinstance(other, list):
-            self._inner |= {left, right}
-            return [*one, *other]
-        return None
-
-    def _take(self, node: ast.AST) -> _Value | None:
-        self._inner.add(node)
-        return self._known.get(node)
+        if isinstance(one, str) and isinstance(other, str):
+            value = _joined("", [one, other])
+        elif isinstance(one, list) and isinstance(other, list):
+            value = [*one, *other]
+        else:
+            return None
+        if value is not None:
+            del self._known[left], self._known[right]
+        return value
 
     def _take_all(self, nodes: list[ast.expr]) -> list[_Value] | None:
         values = [self._known[node] for node in nodes if node in self._known]
         if len(values) < len(nodes):
             return None
-        self._inner.update(nodes)
+        for node in nodes:
+            del self._known[node]
         return values
 
 
@@ -154,7 +151,9 @@ def _reversed(value: _Value | None) -> _Value | None:
 
 def _joined(between: str, parts: list[_Value] | None) -> str | None:
     texts = [part for part in parts or () if isinstance(part, str)]
-    return between.join(texts) if parts and len(texts) == len(parts) else None
+    if not parts or len(texts) < len(parts) or sum(len(text) + len(between) for text in texts) > LIMIT_CHARS:
+        return None
+    return between.join(texts)
 
 
 def _as_text(value: _Value) -> str | None:

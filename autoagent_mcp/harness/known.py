@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -12,9 +12,10 @@ from autoagent_mcp.models.task import Task
 from autoagent_mcp.task import canary
 
 _FOLDERS = ("tests", "solution", "steps", "environment", "files")
-_FILE_LIMIT_BYTES = 256 * 1024
-"""Larger files are data, of which only the name is known."""
+_LIMIT_BYTES = 512 * 1024
+"""Of what a task says, the instruction first and the environment last; of files beyond only the name is known."""
 _KEPT_TASKS = 1024
+_WORD = re.compile(r"\w+")
 FILE_NAME = re.compile(r"(?<![\w.-])[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w([-]|\.\w)")
 _COMMON_STEMS = frozenset([
     "__init__", "__main__", "agent", "answer", "answers", "app", "check", "config", "conftest", "data",
@@ -33,6 +34,8 @@ class Known(NamedTuple):
     """What can be known of a task."""
 
     text: str
+    words: frozenset[str]
+    """Of the text; whether all of a line's are among them is soon seen."""
     file_names: frozenset[str]
     numbers: frozenset[str]
 
@@ -40,6 +43,16 @@ class Known(NamedTuple):
 def known_of(task: Task) -> Known:
     """Read a task's instruction, tests, solution and environment, once for each state of them."""
     return _read(task.digest, task.folder)
+
+
+def holds(known: Known, words: set[str], line: str) -> bool:
+    """Tell whether a line stands in a task; `words` are the line's."""
+    return words <= known.words and line in known.text
+
+
+def words(text: str) -> set[str]:
+    """Return the words of a text."""
+    return set(_WORD.findall(text))
 
 
 def file_names(text: str) -> set[str]:
@@ -55,9 +68,9 @@ def numbers(text: str) -> set[str]:
 @lru_cache(maxsize=_KEPT_TASKS)
 def _read(digest: str, folder: Path) -> Known:  # noqa: ARG001 - the digest tells its states apart
     paths = [path for path in _paths(folder) if path.is_file() and path.name != canary.FILE]
-    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if _is_text(path))
+    text = "\n".join(_texts(paths))
     names = {*file_names(text), *(name for path in paths for name in file_names(path.name))}
-    return Known(text, frozenset(names), frozenset(numbers(text)))
+    return Known(text, frozenset(words(text)), frozenset(names), frozenset(numbers(text)))
 
 
 def _paths(folder: Path) -> Iterator[Path]:
@@ -66,7 +79,9 @@ def _paths(folder: Path) -> Iterator[Path]:
         yield from sorted((folder / name).rglob("*"))
 
 
-def _is_text(path: Path) -> bool:
-    if path.stat().st_size > _FILE_LIMIT_BYTES:
-        return False
-    return b"\0" not in path.read_bytes()[:1024]
+def _texts(paths: Sequence[Path]) -> Iterator[str]:
+    left = _LIMIT_BYTES
+    for path in paths:
+        if path.stat().st_size <= left and b"\0" not in (data := path.read_bytes()):
+            left -= len(data)
+            yield data.decode(errors="replace")

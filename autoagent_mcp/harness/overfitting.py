@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from autoagent_mcp.harness import adapter
 from autoagent_mcp.harness.disguise import texts
-from autoagent_mcp.harness.known import Known, file_names, known_of, numbers
+from autoagent_mcp.harness.known import Known, file_names, holds, known_of, numbers, words
 from autoagent_mcp.models.finding import Finding, FindingKind
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.task.canary import Canaries
@@ -33,10 +33,20 @@ _CLAUSE_ENDS = re.compile(r"""[;,:!?()\[\]{}"'`|<>]+\s*|\.\s+""")
 _PLAIN_WORD = re.compile(r"[A-Za-z]+")
 
 
+class _Owner(NamedTuple):
+    """Whose knowledge it is; a hidden task may have the name of another."""
+
+    task: str
+    is_hidden: bool
+
+
 class _Shared(NamedTuple):
     kind: FindingKind
     what: str
-    task: str
+    owner: _Owner
+
+
+_AllKnown: TypeAlias = Mapping[_Owner, Known]
 
 
 def scan(
@@ -56,14 +66,14 @@ def scan(
         allowed: The text of program.md.
         hidden: Tasks of which no more is told than that something is shared with one of them.
     """
-    known = {task.name: known_of(task) for task in (*tasks, *hidden)}
+    known = {_Owner(task.name, is_hidden=False): known_of(task) for task in tasks}
+    known |= {_Owner(task.name, is_hidden=True): known_of(task) for task in hidden}
     changed = {path: content for path, content in candidate.items() if incumbent.get(path) != content}
     small = _within_limit(changed)
     before = _shared(_within_limit(incumbent), known, allowed)
     new = {shared: path for shared, path in _shared(small, known, allowed).items() if shared not in before}
     new = {shared: path for shared, path in new.items() if not any(_says_more(other, shared) for other in new)}
-    unnamed = {task.name for task in hidden}
-    found = [_finding(shared, path) for shared, path in new.items() if shared.task not in unnamed]
+    found = [_finding(shared, path) for shared, path in new.items() if not shared.owner.is_hidden]
     if len(found) < len(new):
         found.append(Finding(path="", what="", task="", kind=FindingKind.HIDDEN))
     large = sorted(changed.keys() - small.keys())
@@ -81,12 +91,12 @@ def canaries_in(files: Mapping[str, bytes], canaries: Canaries) -> tuple[str, ..
     return tuple(
         f"{path} holds a canary token, which stands only beside tests and solutions and in hidden tasks."
         for path, content in sorted(files.items())
-        if any(canaries.is_in(said.text) for said in (*texts(path, content), *texts("", content)))
+        if any(canaries.is_in(said.text) for name in {path, ""} for said in texts(name, content))
     )
 
 
 def _finding(shared: _Shared, path: str) -> Finding:
-    return Finding(path=path, what=shared.what[:_QUOTE_CHARS], task=shared.task, kind=shared.kind)
+    return Finding(path=path, what=shared.what[:_QUOTE_CHARS], task=shared.owner.task, kind=shared.kind)
 
 
 def _within_limit(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -98,11 +108,13 @@ def _within_limit(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return small
 
 
-def _shared(files: Mapping[str, bytes], known: Mapping[str, Known], allowed: str) -> dict[_Shared, str]:
+def _shared(files: Mapping[str, bytes], known: _AllKnown, allowed: str) -> dict[_Shared, str]:
     """Return what files share with tasks, each with the first file that does."""
     found: dict[_Shared, str] = {}
     for path, content in sorted(files.items()):
         own = content.partition(adapter.BOUNDARY.encode())[0] if path == "agent.py" else content
+        named = _Search(known, allowed, is_disguised=False).names(path)
+        found |= {shared: path for shared in named if shared not in found}
         for said in texts(path, own):
             for shared in _Search(known, allowed, is_disguised=said.is_disguised).shared(said.text):
                 kind = FindingKind.ENCODED if said.is_disguised else shared.kind
@@ -112,7 +124,7 @@ def _shared(files: Mapping[str, bytes], known: Mapping[str, Known], allowed: str
 
 def _says_more(one: _Shared, other: _Shared) -> bool:
     """Tell whether one makes the other superfluous: it holds it, or is the same without disguise."""
-    if one.task != other.task or other.kind is FindingKind.TASK_NAME or other.what not in one.what:
+    if one.owner != other.owner or other.kind is FindingKind.TASK_NAME or other.what not in one.what:
         return False
     return one.what != other.what or (other.kind is FindingKind.ENCODED and one.kind is not FindingKind.ENCODED)
 
@@ -121,12 +133,12 @@ class _Search:
     """Looks for what a text shares with tasks.
 
     Args:
-        known: What can be known of each task, by its name.
+        known: What can be known of each task.
         allowed: What may be in a harness.
         is_disguised: Whether somebody took pains to hide the text.
     """
 
-    def __init__(self, known: Mapping[str, Known], allowed: str, *, is_disguised: bool) -> None:
+    def __init__(self, known: _AllKnown, allowed: str, *, is_disguised: bool) -> None:
         self._known = known
         self._allowed = allowed
         self._line_chars = HIDDEN_CHARS if is_disguised else TEXT_CHARS
@@ -134,28 +146,34 @@ class _Search:
 
     def shared(self, text: str) -> Iterator[_Shared]:
         """Yield what is shared, each perhaps several times."""
-        for name in self._known:
-            if name in text and name not in self._allowed and _names(text, name):
-                yield _Shared(FindingKind.TASK_NAME, name, name)
+        yield from self.names(text)
         for line in dict.fromkeys(text.splitlines()):
             yield from self._literals([line], self._line_chars)
             yield from self._literals(_CLAUSE_ENDS.split(line), self._clause_chars)
             for name in file_names(line):
-                having = [task for task, known in self._known.items() if name in known.file_names]
+                having = [owner for owner, known in self._known.items() if name in known.file_names]
                 yield from self._special(FindingKind.FILE_NAME, name, having)
             for number in numbers(line):
-                having = [task for task, known in self._known.items() if number in known.numbers]
+                having = [owner for owner, known in self._known.items() if number in known.numbers]
                 yield from self._special(FindingKind.LITERAL, number, having)
+
+    def names(self, text: str) -> Iterator[_Shared]:
+        """Yield the tasks that are named."""
+        for owner in self._known:
+            name = owner.task
+            if name in text and name not in self._allowed and _names(text, name):
+                yield _Shared(FindingKind.TASK_NAME, name, owner)
 
     def _literals(self, pieces: Iterable[str], least_chars: int) -> Iterator[_Shared]:
         for piece in (one.strip() for one in pieces):
             if len(piece) >= least_chars and sum(map(str.isalnum, piece)) >= HIDDEN_CHARS:
-                having = [task for task, known in self._known.items() if piece in known.text]
+                found = words(piece)
+                having = [owner for owner, known in self._known.items() if holds(known, found, piece)]
                 yield from self._special(FindingKind.LITERAL, piece, having)
 
-    def _special(self, kind: FindingKind, what: str, having: Sequence[str]) -> Iterator[_Shared]:
+    def _special(self, kind: FindingKind, what: str, having: Sequence[_Owner]) -> Iterator[_Shared]:
         if len(having) < GENERAL_TASKS and what not in self._allowed:
-            yield from (_Shared(kind, what, task) for task in having)
+            yield from (_Shared(kind, what, owner) for owner in having)
 
 
 def _names(text: str, name: str) -> bool:

@@ -105,6 +105,11 @@ def test_what_stands_in_several_tasks_is_no_knowledge_of_one(tmp_path: Path) -> 
     assert len(flags(files, tasks[:2], "")) == 4
 
 
+def test_a_file_of_its_own_that_is_named_after_a_task_is_named(tmp_path: Path) -> None:
+    found = flags({".agent/skills/sum-the-quarter.md": b"Add."}, load(tmp_path), "")
+    assert found == (".agent/skills/sum-the-quarter.md names the task sum-the-quarter.",)
+
+
 def test_words_of_every_day_are_not_named(tmp_path: Path) -> None:
     tasks = load(tmp_path, {"answer": {**TASK, "tests/main.py": "import json\nprint(json.dumps(10000000))\n"}})
     line = "NOTE = 'The answer goes to output.txt; see main.py, use json.dumps(x), at most 10000000 bytes'"
@@ -118,6 +123,15 @@ def test_of_hidden_tasks_nothing_is_told_but_that_something_is_shared(tmp_path: 
     (found,) = scan(candidate(line), {}, shown, "", hidden=hidden)
     assert found.sentence == "Something of it also stands in a hidden task."
     assert "quarter" not in found.model_dump_json()
+
+
+def test_a_hidden_task_may_have_the_name_of_another(tmp_path: Path) -> None:
+    hidden, shown = load(tmp_path / "hidden"), load(tmp_path / "shown", {NAME: {**ANSWER_TASK, "tests/a.csv": "1"}})
+    found = scan(candidate(f"ANSWER = {ANSWER!r}\nNOTE = 'a.csv'"), {}, shown, "", hidden=hidden)
+    assert {one.sentence for one in found} == {
+        "agent.py names 'a.csv', a file of the task sum-the-quarter.",
+        "Something of it also stands in a hidden task.",
+    }
 
 
 def test_the_boundary_hides_nothing_but_the_fixed_part_of_agent_py(tmp_path: Path) -> None:
