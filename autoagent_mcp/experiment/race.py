@@ -144,7 +144,7 @@ def standing(race: Race, pairs: Iterable[Pair]) -> Standing:
     the candidate is no better (a simplification: is worse by the margin), or the rounds left cannot bring the evidence
     to the threshold even if as many of their pairs are decided as so far and 85 % of those are won (a simplification:
     half of them, or the share won so far). Undecided: neither, and the rounds are used up; granting more goes on from
-    here.
+    here. Invalid: too many pairs are void; called without those, it asks for them again.
 
     Raises:
         ValueError: A pair is of another task, or the same pair was measured twice, which would count it twice.

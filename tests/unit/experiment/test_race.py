@@ -120,7 +120,10 @@ def test_a_tenth_of_void_pairs_makes_it_invalid() -> None:
     one_in_twenty: list[float | None] = [None, *[1.0] * 19]
     assert standing(race(live=20), rounds_of(one_in_twenty)).state is State.PROVEN
     two_in_twenty: list[float | None] = [None, None, *[1.0] * 18]
-    assert standing(race(live=20), rounds_of(two_in_twenty)).state is State.INVALID
+    played = rounds_of(two_in_twenty)
+    assert standing(race(live=20), played).state is State.INVALID
+    again = standing(race(live=20), [pair for pair in played if pair.difference is not None])
+    assert (again.state, again.tasks) == (State.RACING, TASKS[:2])
 
 
 def test_a_void_pair_may_be_measured_again_but_a_measured_one_may_not() -> None:
