@@ -1,14 +1,26 @@
-"""What a meta-agent with an empty context needs to go on. Pure: the same state gives the same text."""
+"""What a meta-agent with an empty context needs to go on. Pure: the same state gives the same text.
+
+Each part is bounded, so that the whole stays within 8,000 characters however long the workspace's history is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from autoagent_mcp.experiment.learnt import Calibration, Hits, KeepRate, Learnt, Lesson, NearMiss, kind_text
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Brief, Experiment
 from autoagent_mcp.models.run import Progress, Run, Score
 
-_FAILING_SHOWN = 30
-_LINE_CHARS = 200
-
+SHOWN = 8
+"""So many of the last experiments."""
+_NOTICES_SHOWN = 4
+_FEW_PREDICTED = 20
+_FAILING_CHARS = 800
+_NAMES_CHARS = 100
+_TEXT_CHARS = 200
+_ROW_CHARS = 120
+_LESSON_CHARS = 160
 
 _GOAL = (
     "Goal: more passed trials on the suite with a simple, general harness (agent.py above its fixed boundary, and "
@@ -26,8 +38,9 @@ class State(Frozen):
     kept: int
     last: tuple[Experiment, ...]
     """The newest experiments, newest first."""
-    lessons: tuple[Experiment, ...]
-    """The newest that were not kept, newest first."""
+    learnt: Learnt
+    provable: str
+    """What a decision here is worth, in words."""
     running: Run | None
     progress: Progress | None
     working: str
@@ -44,14 +57,18 @@ def write(state: State) -> Brief:
     """Say where we are, how we got there and what is next."""
     parts = [
         _GOAL,
-        f"Suite: {state.tasks} tasks, model {state.model}, sandboxes by {state.backend}"
+        f"Suite: {state.tasks} tasks, model {_line(state.model, _NAMES_CHARS)}, sandboxes by {state.backend}"
         + (f"; {state.excluded} folders are excluded (list_tasks says why)." if state.excluded else "."),
         _incumbent(state.incumbent, state.failing),
+        state.provable,
         _running(state.running, state.progress),
-        state.working,
+        _line(state.working),
         _history(state),
-        _lessons(state.lessons),
-        "\n".join(f"Notice: {notice}" for notice in state.notices),
+        _lessons(state.learnt.lessons),
+        _near_misses(state.learnt.near_misses),
+        _keep_rates(state.learnt.keep_rates),
+        _calibration(state.learnt.calibration),
+        _notices(state.notices),
     ]
     return Brief(text="\n\n".join(part for part in parts if part), next=state.next)
 
@@ -61,11 +78,10 @@ def _incumbent(incumbent: Experiment | None, failing: tuple[str, ...]) -> str:
         return "There is no baseline yet."
     if incumbent.score is None:
         return f"The incumbent is experiment {incumbent.n}: {_line(incumbent.description)}."
-    more = f" and {len(failing) - _FAILING_SHOWN} more" if len(failing) > _FAILING_SHOWN else ""
     return (
         f"The incumbent is experiment {incumbent.n} ({_line(incumbent.description)}): {_score(incumbent.score)}; "
         f"runs {', '.join(incumbent.runs[-4:])}.\n"
-        f"Tasks that it does not always pass: {', '.join(failing[:_FAILING_SHOWN]) or 'none'}{more}."
+        f"Tasks that it does not always pass: {_names(failing, _FAILING_CHARS)}."
     )
 
 
@@ -85,13 +101,63 @@ def _history(state: State) -> str:
 
 def _row(experiment: Experiment) -> str:
     decision = experiment.decision.value if experiment.decision else "open"
+    kind = f" ({kind_text(experiment.kind_of_change)})" if experiment.kind_of_change else ""
     score = f", {_score(experiment.score)}" if experiment.score else ""
-    return f"- {experiment.n} {decision}{score}: {_line(experiment.description)}"
+    return f"- {experiment.n}{kind} {decision}{score}: {_line(experiment.description, _ROW_CHARS)}"
 
 
-def _lessons(lessons: tuple[Experiment, ...]) -> str:
-    rows = "\n".join(f"- {one.n}: {_line(one.reason)}" for one in lessons)
-    return f"What was learnt from changes that were not kept:\n{rows}" if rows else ""
+def _lessons(lessons: Sequence[Lesson]) -> str:
+    rows = "\n".join(_lesson(one) for one in lessons)
+    return f"What not to try again, as it was not kept:\n{rows}" if rows else ""
+
+
+def _lesson(lesson: Lesson) -> str:
+    kind = f" ({lesson.kind})" if lesson.kind else ""
+    others = f", and {lesson.others} before it" if lesson.others else ""
+    return f"- {lesson.experiment}{kind}{others}: {_line(lesson.text, _LESSON_CHARS)}"
+
+
+def _near_misses(misses: Sequence[NearMiss]) -> str:
+    rows = "\n".join(_near_miss(one) for one in misses)
+    return f"Near misses, which fixed tasks that the incumbent still fails:\n{rows}" if rows else ""
+
+
+def _near_miss(miss: NearMiss) -> str:
+    shown = "one run" if miss.evidence is None else f"evidence {miss.evidence:.1f}"
+    fixed, broke = (_names(names, _NAMES_CHARS) for names in (miss.fixed, miss.broken))
+    return f"- {miss.experiment}: fixed {fixed}; broke {broke}; {shown}"
+
+
+def _keep_rates(rates: Sequence[KeepRate]) -> str:
+    told = ", ".join(f"{one.kind} {one.kept} of {one.tried}" for one in rates)
+    return f"Kept so far, by kind of change: {told}." if told else ""
+
+
+def _calibration(found: Calibration) -> str:
+    if not found.runs:
+        return ""
+    runs = f"{found.runs} runs" if found.runs > 1 else "1 run"
+    few = ", too few to judge you by" if found.fixed.expected + found.broken.expected < _FEW_PREDICTED else ""
+    return (
+        f"Your predictions, in {runs}{few}: {_hits(found.fixed, 'become solved', 'became solved')}; "
+        f"{_hits(found.broken, 'break', 'broke')}. A single run is noisy: some of what changed did so by luck."
+    )
+
+
+def _hits(found: Hits, future: str, past: str) -> str:
+    """Tell how many of the expected came true, and how many of those that came true were expected."""
+    if not found.expected and not found.happened:
+        return f"no task was expected to {future} and none did"
+    expected = f"of {found.expected} tasks expected to {future} {found.hits} did" if found.expected else ""
+    happened = f"of {found.happened} that {past} {found.hits} {'was' if found.hits == 1 else 'were'} expected"
+    return "; ".join(part for part in (expected, happened if found.happened else "") if part)
+
+
+def _notices(notices: Sequence[str]) -> str:
+    shown = [f"Notice: {_line(notice)}" for notice in notices[:_NOTICES_SHOWN]]
+    if len(notices) > _NOTICES_SHOWN:
+        shown.append(f"Notice: and {len(notices) - _NOTICES_SHOWN} more.")
+    return "\n".join(shown)
 
 
 def _score(score: Score) -> str:
@@ -99,6 +165,17 @@ def _score(score: Score) -> str:
     return f"{score.passed} of {score.trials} trials passed{average}"
 
 
-def _line(text: str) -> str:
+def _names(names: Sequence[str], limit_chars: int) -> str:
+    """List as many names as there is room for, the first in any case."""
+    shown = list(names[:1])
+    for name in names[1:]:
+        if len(", ".join([*shown, name])) > limit_chars:
+            break
+        shown.append(name)
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"{', '.join(shown) or 'none'}{more}"
+
+
+def _line(text: str, limit_chars: int = _TEXT_CHARS) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= _LINE_CHARS else f"{text[:_LINE_CHARS]}..."
+    return text if len(text) <= limit_chars else f"{text[:limit_chars]}..."

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
+import anyio.to_thread
 
 from autoagent_mcp.errors import AutoagentError, DecisionRefused, NotComparableError
 from autoagent_mcp.experiment import brief as brief_room
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.learnt import learn
+from autoagent_mcp.experiment.provable import SEED_RULE, provable
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.models.experiment import Brief, Decision, Experiment, Outcome, Verdict
 from autoagent_mcp.models.run import Run, RunKind
 
-_SHOWN = 10
 _IMPROVE = (
     "This is the incumbent. Read the traces of what fails (read_run, read_trace), edit agent.py above its fixed "
     "boundary, spot_check it, then call run_suite."
@@ -38,15 +39,16 @@ class Guide:
         book, config = self._record.book, self._bench.config
         active = self._runs.active
         working, following = await self._standing()
-        dropped = (one for one in reversed(book.experiments) if one.decision in {Decision.REVERT, Decision.CRASH})
+        failing = await self._failing(book.incumbent)
         return brief_room.write(
             brief_room.State(
                 incumbent=book.incumbent,
-                failing=await self._failing(book.incumbent),
+                failing=failing,
                 experiments=len(book.experiments),
                 kept=book.kept,
-                last=tuple(book.experiments[: -_SHOWN - 1 : -1]),
-                lessons=tuple(itertools.islice(dropped, _SHOWN)),
+                last=tuple(book.experiments[: -brief_room.SHOWN - 1 : -1]),
+                learnt=learn(book.experiments, failing),
+                provable=await self._provable(),
                 running=active,
                 progress=self._runs.progress(active.id) if active else None,
                 working=working,
@@ -72,7 +74,9 @@ class Guide:
             return "Call get_brief for the next step."
         if run.kind in {RunKind.CONFIRM, RunKind.REVIEW}:
             return self._after_duel(record)
-        return _IMPROVE if record.experiment == incumbent.n else await self._after_suite(record)
+        if record.experiment != incumbent.n:
+            return await self._after_suite(record)
+        return _IMPROVE if incumbent.parent else f"{await self._provable()} {_IMPROVE}"
 
     async def _after_suite(self, record: RunRecord) -> str:
         try:
@@ -138,6 +142,21 @@ class Guide:
         if record is None:
             return standing, "Call run_suite, or revert_change if the spot check was bad."
         return standing, await self.next_step(record.run)
+
+    async def _provable(self) -> str:
+        """Say what a decision here is worth, as soon as the baseline is measured."""
+        score = self._record.book.experiments[0].score if self._record.book.incumbent else None
+        if score is None or not score.trials:
+            return ""
+        if self._bench.config.decision.rule == "seed":
+            return SEED_RULE
+        tasks, cost_usd = len(self._suites.tasks), score.usage.cost_usd
+
+        def reckon() -> str:
+            cost = None if cost_usd is None else cost_usd / score.trials
+            return provable(tasks, pass_rate=score.passed / score.trials, trial_cost_usd=cost)
+
+        return await anyio.to_thread.run_sync(reckon)
 
     async def _failing(self, incumbent: Experiment | None) -> tuple[str, ...]:
         """Tasks that the incumbent does not always pass."""

@@ -26,8 +26,16 @@ from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.experiment.suites import Suites
 from autoagent_mcp.harness import boundary, overfitting
 from autoagent_mcp.ledger import Ledger
-from autoagent_mcp.models.experiment import Asked, Brief, Comparison, Experiment, Judgement, TaskHistory
-from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind, Suite
+from autoagent_mcp.models.experiment import (
+    Asked,
+    Brief,
+    Comparison,
+    Experiment,
+    Judgement,
+    PredictionScore,
+    TaskHistory,
+)
+from autoagent_mcp.models.run import Excluded, Prediction, Progress, Run, RunKind, Suite
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import Arm, Trial, TrialFiles
 from autoagent_mcp.repo import Editable, Repo
@@ -88,13 +96,22 @@ class Lab:
             except AutoagentError:
                 _log.exception("This server cannot take over")
 
-    async def start_suite(self, description: str) -> Run:
+    async def start_suite(
+        self, description: str, expect_fixed: Sequence[str] = (), expect_broken: Sequence[str] = ()
+    ) -> Run:
         """Start measuring the harness as it is now on the whole suite, or return the run that did or does so.
 
         A run that was cancelled or interrupted, or that has trials which measured nothing, is taken up again: only
         those trials are run. The first run of a workspace is the baseline: agent.py as it is committed.
 
+        Args:
+            description: The hypothesis.
+            expect_fixed: Tasks that are expected to become solved. What is expected counts only of a change, and from
+                before its run began: the run that is returned has it as its `prediction`, or has an earlier one.
+            expect_broken: Tasks that are expected to break.
+
         Raises:
+            UnknownNameError: There is no such task to expect something of.
             HarnessError: The harness cannot be measured as it is.
             TaskError: No task can run here.
             BusyError: Another run goes on.
@@ -103,7 +120,8 @@ class Lab:
         async with self._change():
             await self._suites.load()
             self._suites.require()
-            return await self._start(RunKind.SUITE, description, self._suites.tasks, self._suites.whole)
+            expected = self._suites.prediction(expect_fixed, expect_broken)
+            return await self._start(RunKind.SUITE, description, self._suites.tasks, self._suites.whole, expected)
 
     async def start_spot(self, tasks: Sequence[str], *, attempts: int, description: str) -> Run:
         """Start measuring the harness as it is now on a few tasks, or return the run that did or does so.
@@ -209,6 +227,10 @@ class Lab:
         """Return what a confirm run or a review showed; None for other runs, and before it is decided."""
         return self._record.book.judged(run_id)
 
+    def predicted(self, run_id: str) -> PredictionScore | None:
+        """Return what came of a run's prediction; None where it had none or is not complete."""
+        return self._record.book.predicted(run_id)
+
     async def comparison(self, run: Run) -> Comparison | None:
         """Compare a run with the incumbent's; None where that says nothing."""
         return await self._decisions.comparison(run)
@@ -235,7 +257,14 @@ class Lab:
         await self._keeper.finish()
         await self._bench.backend.remove_leftovers(self._bench.workspace.id)
 
-    async def _start(self, kind: RunKind, description: str, tasks: tuple[Task, ...], suite: Suite) -> Run:
+    async def _start(
+        self,
+        kind: RunKind,
+        description: str,
+        tasks: tuple[Task, ...],
+        suite: Suite,
+        prediction: Prediction | None = None,
+    ) -> Run:
         book = self._record.book
         editable = await self._repo.read()
         boundary.check(editable.files, model=self._bench.config.model.name)
@@ -258,9 +287,14 @@ class Lab:
             harnesses={Arm.CANDIDATE: (await self._repo.at(experiment.candidate.commit)).files},
             tasks=tasks,
             suite=suite,
+            prediction=known.run.prediction if known else prediction if self._is_change(experiment) else None,
             notices=await anyio.to_thread.run_sync(self._overfitting, editable, limiter=_disk),
         )
         return self._runs.start(request.started(), experiment.n, partial(self._shared.measure, request, self._bench))
+
+    def _is_change(self, experiment: Experiment) -> bool:
+        incumbent = self._record.book.incumbent
+        return incumbent is not None and experiment.n != incumbent.n
 
     def _overfitting(self, editable: Editable) -> tuple[str, ...]:
         program = self._bench.workspace.program

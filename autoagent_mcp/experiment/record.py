@@ -10,12 +10,15 @@ import anyio
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.experiment import results
 from autoagent_mcp.experiment.book import BEGAN, MEASURED, TRIED, Book, RunRecord
+from autoagent_mcp.experiment.comparison import compare
 from autoagent_mcp.experiment.decision import crash_of
+from autoagent_mcp.experiment.kind import kind_of_change
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.ledger import Ledger
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Began, Candidate, Experiment, Measured, Tried
-from autoagent_mcp.models.run import Run, Score
+from autoagent_mcp.models.experiment import Began, Candidate, ChangeKind, Comparison, Experiment, Measured, Tried
+from autoagent_mcp.models.run import Run, RunKind, RunState, Score
+from autoagent_mcp.models.trial import Arm
 from autoagent_mcp.repo import Editable, Repo
 from autoagent_mcp.run.score import arms_of, score
 from autoagent_mcp.workspace import Workspace
@@ -94,6 +97,7 @@ class Record:
                 ),
                 parent=incumbent.candidate.tree if incumbent else None,
                 base_commit=await self.repo.head(),
+                kind_of_change=await self._kind_of_change(incumbent, editable),
             )
             await self.append(BEGAN, began)
         return self.book.experiments[number]
@@ -110,7 +114,8 @@ class Record:
                 arms=arms_of(run) if run.duel else {},
                 crash=crash_of(run),
             )
-            await self.append(MEASURED, measured)
+            comparison = await self._comparison(measured)
+            await self.append(MEASURED, measured.model_copy(update={"comparison": comparison}))
 
     async def run(self, record: RunRecord) -> Run:
         """Return a run with its trials."""
@@ -120,6 +125,32 @@ class Record:
     async def score(self, record: RunRecord) -> Score:
         """Return a run's score with its tasks."""
         return Measured.model_validate_json((await self.ledger.entry(record.seq)).body).score
+
+    async def _kind_of_change(self, incumbent: Experiment | None, editable: Editable) -> tuple[ChangeKind, ...]:
+        if incumbent is None:
+            return ()
+        before = await self.repo.at(incumbent.kept_commit or incumbent.candidate.commit)
+        return kind_of_change(before.files, editable.files)
+
+    async def _comparison(self, measured: Measured) -> Comparison | None:
+        """Compare a run that is about to be entered with the incumbent's, as both are now."""
+        run, incumbent = measured.run, self.book.incumbent
+        if incumbent is None or incumbent.n == measured.experiment:
+            return None
+        if run.kind is RunKind.CONFIRM:
+            before, now = measured.arms[Arm.INCUMBENT], measured.arms[Arm.CANDIDATE]
+        else:
+            known = self.book.run_of(incumbent.n, run.suite.fingerprint)
+            is_telling = run.state is RunState.COMPLETE and not measured.crash and not measured.score.unmeasured
+            if run.kind is not RunKind.SUITE or known is None or not known.is_measured or not is_telling:
+                return None
+            before, now = await self.score(known), measured.score
+        return compare(
+            before,
+            now,
+            complexity_before=incumbent.candidate.complexity,
+            complexity_now=self.book.experiments[measured.experiment].candidate.complexity,
+        )
 
     async def _reconcile(self) -> None:
         last = await self.repo.last_ledger_line()

@@ -8,7 +8,7 @@ import anyio
 
 from autoagent_mcp import task as task_room
 from autoagent_mcp.errors import TaskError, UnknownNameError
-from autoagent_mcp.models.run import RunKind, Suite
+from autoagent_mcp.models.run import Prediction, RunKind, Suite
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.suite import build_suite
@@ -54,6 +54,16 @@ class Suites:
         chosen = [self._task(name) for name in sorted(set(names))]
         config, backend = self._bench.config, self._bench.backend
         return build_suite(chosen, (), attempts=attempts, config=config, backend=backend, kind=RunKind.SPOT)
+
+    def prediction(self, fixed: Sequence[str], broken: Sequence[str]) -> Prediction | None:
+        """Return what is expected of a run of the whole suite; None where nothing is.
+
+        Raises:
+            UnknownNameError: There is no such task.
+            TaskError: One of them cannot run here.
+        """
+        named = [tuple(self._task(name).name for name in dict.fromkeys(names)) for names in (fixed, broken)]
+        return Prediction(fixed=named[0], broken=named[1]) if any(named) else None
 
     def _task(self, name: str) -> Task:
         able = {task.name: task for task in self.tasks}

@@ -12,13 +12,14 @@ from autoagent_mcp.tools.text import DATA_NOTE, clip, cost_text
 from autoagent_mcp.tools.views import ROWS_PER_PAGE, BriefView, LedgerView, TaskRow, TasksView, experiment_row, pages_of
 
 BRIEF_LIMIT_CHARS = 8_000
+_EXPERIMENTS_PER_PAGE = 10
 
 Page = Annotated[int, Field(ge=1)]
 
 
 @speaks_mcp
 async def get_brief(ctx: ToolContext) -> BriefView:
-    """Say where we are: incumbent, last experiments, what was learnt, what is running, and the next step.
+    """Say where we are: incumbent, what can be proven, last experiments, what not to try again, near misses, next step.
 
     Call it first, and whenever you have lost the thread: it is enough to go on from.
     """
@@ -55,13 +56,16 @@ async def list_tasks(ctx: ToolContext, page: Page = 1) -> TasksView:
 
 @speaks_mcp
 async def read_ledger(ctx: ToolContext, decision: Decision | None = None, page: Page = 1) -> LedgerView:
-    """Read the experiments, newest first, 20 a page; `decision` (keep, revert or crash) shows only those."""
+    """Read the experiments, newest first, 10 a page; `decision` (keep, revert or crash) shows only those.
+
+    Each with the kind of change, how much of what you expected came true, and the evidence of its fresh trials.
+    """
     lab = await lab_of(ctx)
     found = [one for one in reversed(lab.experiments()) if decision is None or one.decision is decision]
-    shown = found[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
+    shown = found[(page - 1) * _EXPERIMENTS_PER_PAGE : page * _EXPERIMENTS_PER_PAGE]
     return LedgerView(
         experiments=tuple(experiment_row(one) for one in shown),
         page=page,
-        pages=pages_of(len(found)),
+        pages=pages_of(len(found), _EXPERIMENTS_PER_PAGE),
         next="Do not try again what was reverted. Call get_brief for the next step.",
     )

@@ -6,25 +6,43 @@ from typing import Annotated
 
 from pydantic import Field
 
+from autoagent_mcp.models.run import Prediction
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
 from autoagent_mcp.tools.views import RunTrialsView, RunView, run_trials_view
 from autoagent_mcp.tools.waiting import DEFAULT_WAIT_SEC, WaitSec, view, wait_and_view
 
 Description = Annotated[str, Field(min_length=3, max_length=2000)]
+Expected = Annotated[tuple[str, ...], Field(max_length=50)]
+
+_NOT_TAKEN = (
+    "What was expected now was not taken as this run's prediction: that is made when the first run of a change begins, "
+    "and the baseline has none."
+)
 
 
 @speaks_mcp
-async def run_suite(ctx: ToolContext, description: Description, wait_sec: WaitSec = DEFAULT_WAIT_SEC) -> RunView:
+async def run_suite(
+    ctx: ToolContext,
+    description: Description,
+    expect_fixed: Expected = (),
+    expect_broken: Expected = (),
+    wait_sec: WaitSec = DEFAULT_WAIT_SEC,
+) -> RunView:
     """Measure the harness as it is now (agent.py and .agent/) on the whole suite.
 
     `description` is your hypothesis: what you changed and why it should help (3 to 2000 characters). The first run of a
-    workspace is the unmodified baseline. A snapshot is measured, so you may go on editing. Starts the run, waits up to
+    workspace is the unmodified baseline. `expect_fixed` and `expect_broken` name the tasks (at most 50 each, default
+    none) that you expect to become solved and to break; the result says how right you were, and get_brief how right
+    you have been. A snapshot is measured, so you may go on editing. Starts the run, waits up to
     `wait_sec` (default 45, at most 3600) and answers with the result, or with state "running": then call wait_run. The
     same harness is not measured twice: calling again returns the same run.
     """
     lab = await lab_of(ctx)
-    run = await lab.start_suite(description)
-    return await wait_and_view(ctx, lab, run.id, wait_sec)
+    run = await lab.start_suite(description, expect_fixed, expect_broken)
+    shown = await wait_and_view(ctx, lab, run.id, wait_sec)
+    taken = run.prediction or Prediction()
+    is_taken = {*expect_fixed} <= {*taken.fixed} and {*expect_broken} <= {*taken.broken}
+    return shown if is_taken else shown.model_copy(update={"notices": (_NOT_TAKEN, *shown.notices)})
 
 
 @speaks_mcp

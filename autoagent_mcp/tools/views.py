@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from autoagent_mcp.experiment.learnt import kind_text
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Comparison, Experiment, Judgement
+from autoagent_mcp.models.experiment import Comparison, Experiment, Judgement, PredictionScore
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.models.trial import Trial, Usage
 from autoagent_mcp.run.score import score
@@ -82,6 +83,8 @@ class RunView(Frozen):
     solved: tuple[str, ...] = ()
     """Tasks that pass now and did not in the incumbent's run."""
     broken: tuple[str, ...] = ()
+    prediction: str = ""
+    """What was expected of the run, beside what came of it."""
     verdict: VerdictView | None = None
     """Of a confirm run or a review that has ended."""
     failures: dict[str, int] = Field(default_factory=dict)
@@ -123,7 +126,13 @@ class ExperimentRow(Frozen):
 
     n: int
     description: str
+    kind: str
+    """Which part of the harness it changes: prompt, tools, loop, settings, files, libraries, or several."""
     decision: str
+    evidence: str
+    """What fresh trials beside the incumbent showed, where there were some."""
+    prediction: str
+    """How many of the expected changes came true."""
     passed: str
     avg_score: float | None
     cost: str
@@ -161,7 +170,9 @@ def page_of(rows: Sequence[Trial], page: int) -> Sequence[Trial]:
     return rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
 
 
-def run_view(run: Run, comparison: Comparison | None, judgement: Judgement | None, next_step: str) -> RunView:
+def run_view(
+    run: Run, comparison: Comparison | None, judgement: Judgement | None, prediction: str, next_step: str
+) -> RunView:
     """Show a run, with what changed against the incumbent, or what it proved, where that is known."""
     total = score(run.trials)
     causes = Counter(trial.failure.cause.value for trial in run.trials if trial.failure)
@@ -177,6 +188,7 @@ def run_view(run: Run, comparison: Comparison | None, judgement: Judgement | Non
         unmeasured=total.unmeasured,
         solved=_names(comparison.solved) if comparison else (),
         broken=_names(comparison.broken) if comparison else (),
+        prediction=prediction,
         verdict=verdict_view(judgement),
         failures=dict(causes),
         cost=cost_text(total.usage.cost_usd),
@@ -223,7 +235,10 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
     return ExperimentRow(
         n=experiment.n,
         description=clip(experiment.description, 200),
+        kind=kind_text(experiment.kind_of_change),
         decision=_decision_text(experiment),
+        evidence=_evidence_text(experiment.judgement),
+        prediction=_hits_text(experiment.prediction),
         passed=f"{found.passed}/{found.trials}" if found else "",
         avg_score=_rounded(found.avg_score) if found else None,
         cost=cost_text(found.usage.cost_usd) if found else "",
@@ -237,6 +252,21 @@ def _decision_text(experiment: Experiment) -> str:
     if experiment.decision is None:
         return f"open, {experiment.judgement.outcome.value}" if experiment.judgement else "open"
     return f"{experiment.decision.value} (provisional)" if experiment.is_provisional else experiment.decision.value
+
+
+def _evidence_text(judgement: Judgement | None) -> str:
+    if judgement is None:
+        return ""
+    return f"{judgement.evidence:.1f}: {judgement.wins} pairs won, {judgement.losses} lost"
+
+
+def _hits_text(predicted: PredictionScore | None) -> str:
+    if predicted is None:
+        return ""
+    fixed, broken = (
+        f"{len(one.hits)} of {len(one.hits) + len(one.misses)}" for one in (predicted.fixed, predicted.broken)
+    )
+    return f"solved {fixed}, broke {broken}"
 
 
 def is_over(run: Run) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated
 import anyio
 from pydantic import Field
 
+from autoagent_mcp.experiment import prediction
 from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.run import Run, RunKind, RunState
 from autoagent_mcp.run.score import score
@@ -40,7 +41,8 @@ async def view(lab: Lab, run: Run) -> RunView:
     """Show a run as it stands."""
     comparison = await lab.comparison(run) if is_over(run) else None
     judgement = lab.judgement(run.id) if is_over(run) else None
-    return run_view(run, comparison, judgement, await _next_step(lab, run))
+    predicted = prediction.line(run.prediction, lab.predicted(run.id))
+    return run_view(run, comparison, judgement, predicted, await _next_step(lab, run))
 
 
 async def _report(ctx: ToolContext, run: Run) -> None:

@@ -390,6 +390,6 @@ async def test_the_brief_says_where_we_are_and_what_is_next(workspace: Workspace
         assert "revert_change" in (await lab.brief()).next
         await lab.revert("Bananas matter")
         brief = await lab.brief()
-        assert "- 1: Bananas matter" in brief.text
-        assert "- 1 revert, 1 of 4 trials passed, average reward 0.250: Forget the banana" in brief.text
+        assert "- 1 (prompt): Bananas matter" in brief.text
+        assert "- 1 (prompt) revert, 1 of 4 trials passed, average reward 0.250: Forget the banana" in brief.text
         assert await lab.brief() == brief
