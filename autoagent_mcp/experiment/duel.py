@@ -202,11 +202,12 @@ def _pairs(duel: Duel, trials: Iterable[Trial]) -> list[Pair]:
         other = by_place.get((task, attempt, Arm.INCUMBENT))
         if arm is Arm.CANDIDATE and other is not None:
             number = 0 if task in duel.settled else attempt
-            found.append(Pair(task=task, round=number, difference=_difference(trial, other, by_reward=duel.by_reward)))
+            found.append(Pair(task=task, round=number, difference=difference(trial, other, by_reward=duel.by_reward)))
     return found
 
 
-def _difference(candidate: Trial, incumbent: Trial, *, by_reward: bool) -> float | None:
+def difference(candidate: Trial, incumbent: Trial, *, by_reward: bool) -> float | None:
+    """Return by how much the candidate's trial is better, from -1 to 1; None where one of the two measured nothing."""
     if not (candidate.counts and incumbent.counts):
         return None
     return _worth(candidate, by_reward=by_reward) - _worth(incumbent, by_reward=by_reward)

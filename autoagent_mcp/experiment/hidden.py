@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +20,16 @@ import anyio.to_thread
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.errors import ConfigError, HiddenError
 from autoagent_mcp.experiment.diversion import diverted
+from autoagent_mcp.experiment.duel import difference
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.run import Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import Arm, Trial, Usage
 from autoagent_mcp.run import run as run_room
+from autoagent_mcp.run.allowance import Allowance
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.run import Report, RunRequest, Schedule, Slot
+from autoagent_mcp.run.spent import spent_in
 from autoagent_mcp.run.suite import build_suite
 from autoagent_mcp.task.split import IN_NAME_ONLY, load_hidden
 from autoagent_mcp.workspace import HiddenPlace
@@ -123,13 +126,20 @@ class Hidden:
         if found.digest != cases.digest:
             await self._write(_Cases(digest=found.digest))
 
-    async def is_worse(self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes]) -> bool:
+    async def is_worse(
+        self,
+        key: str,
+        candidate: Mapping[str, bytes],
+        incumbent: Mapping[str, bytes],
+        left: Allowance = Allowance(),  # noqa: B008 - frozen
+    ) -> bool:
         """Say whether a candidate loses more pairs than it wins, or cheats; where that is known, nothing is measured.
 
         Args:
             key: Names the case; the same key with the same harnesses goes on where it stopped.
             candidate: Its files by path.
             incumbent: The same.
+            left: What the workspace's budget leaves.
 
         Raises:
             HiddenError: Too little could be measured, a budget was used up, or the tasks were changed.
@@ -138,7 +148,7 @@ class Hidden:
         async with self._one_at_a_time:
             with diverted(self._place.log):
                 try:
-                    return await self._decide(key, candidate, incumbent)
+                    return await self._decide(key, candidate, incumbent, left)
                 except (ConfigError, HiddenError):
                     raise
                 except Exception:  # noqa: BLE001 - the border: no text, and no traceback, of what is hidden gets out
@@ -148,20 +158,25 @@ class Hidden:
                         self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
         raise HiddenError(_TOO_LITTLE, _LOOK)
 
-    async def _decide(self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes]) -> bool:
+    async def _decide(
+        self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], left: Allowance
+    ) -> bool:
         found, cases = await self._read(), await self._cases()
         if found.digest != cases.digest:
             raise HiddenError(CHANGED, _ACCEPT)
         case = _case(key, candidate, incumbent, found.suite.fingerprint)
         if case not in cases.verdicts:
             harnesses = {Arm.CANDIDATE: candidate, Arm.INCUMBENT: incumbent}
-            run = await self._measured(case, harnesses, found)
-            verdicts = {**cases.verdicts, case: _is_worse(run, len(found.tasks))}
+            run = await self._measured(case, harnesses, found, left)
+            by_reward = self._bench.config.decision.counts == "reward"
+            verdicts = {**cases.verdicts, case: _is_worse(run, len(found.tasks), by_reward=by_reward)}
             cases = cases.model_copy(update={"verdicts": verdicts})
             await self._write(cases)
         return cases.verdicts[case]
 
-    async def _measured(self, case: str, harnesses: Mapping[Arm, Mapping[str, bytes]], found: _Found) -> Run:
+    async def _measured(
+        self, case: str, harnesses: Mapping[Arm, Mapping[str, bytes]], found: _Found, left: Allowance
+    ) -> Run:
         known = {task.name: task for task in found.tasks}
         await anyio.to_thread.run_sync(write_whole, self._place.names, json.dumps(found.names, indent=1), limiter=_disk)
         await anyio.to_thread.run_sync(run_room.interrupt, self._place, case, known, limiter=_disk)
@@ -174,6 +189,7 @@ class Hidden:
             tasks=found.tasks,
             suite=found.suite,
             schedule=_pairing(tuple(known), case),
+            allowance=left,
         )
         run = await self._measuring(request, self._bench.at(self._place), lambda _progress: None)
         if run.error:
@@ -247,9 +263,7 @@ def _load_cases(place: HiddenPlace) -> _Cases:
 
 
 def _spent(place: HiddenPlace) -> Usage:
-    """Add up all trials on disk, also those that were set aside to be tried again."""
-    trials = (Trial.model_validate_json(path.read_bytes()) for path in place.runs.glob("*/*/trial.json"))
-    return sum((trial.usage + trial.judge_usage for trial in trials), Usage())
+    return sum((trial.total for run in place.runs.glob("*/") for trial in spent_in(run)), Usage())
 
 
 def _pairing(names: Sequence[str], case: str) -> Schedule:
@@ -264,22 +278,22 @@ def _pairing(names: Sequence[str], case: str) -> Schedule:
     return next_slots
 
 
-def _is_worse(run: Run, tasks: int) -> bool:
+def _is_worse(run: Run, tasks: int, *, by_reward: bool) -> bool:
     if run.state is RunState.CUT:
         raise HiddenError(_CUT, _RAISE)
-    pairs = [pair for pair in _pairs(run.trials) if all(trial.counts for trial in pair)]
-    if run.state is not RunState.COMPLETE or 2 * len(pairs) < PAIRS * tasks:
+    found = _differences(run.trials, by_reward=by_reward)
+    if run.state is not RunState.COMPLETE or 2 * len(found) < PAIRS * tasks:
         raise HiddenError(_TOO_LITTLE, _LOOK)
-    if any(candidate.cheats for candidate, _ in pairs):
+    if any(trial.cheats for trial in run.trials if trial.arm is Arm.CANDIDATE):
         return True
-    return sum(candidate.passed - incumbent.passed for candidate, incumbent in pairs) < 0
+    return sum(value > 0 for value in found) < sum(value < 0 for value in found)
 
 
-def _pairs(trials: Iterable[Trial]) -> list[tuple[Trial, Trial]]:
-    by_place = {(trial.arm, trial.task, trial.attempt): trial for trial in trials}
-    candidates = [trial for trial in by_place.values() if trial.arm is Arm.CANDIDATE]
-    found = ((one, by_place.get((Arm.INCUMBENT, one.task, one.attempt))) for one in candidates)
-    return [(one, other) for one, other in found if other is not None]
+def _differences(trials: Sequence[Trial], *, by_reward: bool) -> list[float]:
+    others = {(trial.task, trial.attempt): trial for trial in trials if trial.arm is Arm.INCUMBENT}
+    pairs = ((trial, others.get((trial.task, trial.attempt))) for trial in trials if trial.arm is Arm.CANDIDATE)
+    found = (difference(one, other, by_reward=by_reward) for one, other in pairs if other is not None)
+    return [value for value in found if value is not None]
 
 
 def _case(key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], fingerprint: str) -> str:

@@ -19,6 +19,7 @@ from autoagent_mcp.errors import ConfigError, HiddenError
 from autoagent_mcp.experiment.hidden import ROTATE_AFTER, Hidden, open_hidden
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.models.trial import Arm, Failure, FailureCause, Trial, Usage
+from autoagent_mcp.run.allowance import Allowance
 from autoagent_mcp.run.bench import Bench, open_bench
 from autoagent_mcp.run.run import Report, RunRequest, Slot
 from autoagent_mcp.workspace import Workspace
@@ -26,17 +27,17 @@ from autoagent_mcp.workspace import Workspace
 SECRETS = ("zyxomma", "quagswag")
 """Hidden tasks."""
 OLD, NEW, OTHER = ({"agent.py": text} for text in (b"old", b"new", b"other"))
-Passes = Callable[[str, Slot], bool | None]
-"""Whether a trial of the task passes; None where it measures nothing."""
+Gives = Callable[[str, Slot], float | None]
+"""The reward of a task's trial, which passes with 1; None where it measures nothing."""
 
 
 class FakeMeasure:
     """Measures nothing but says which trials pass."""
 
-    def __init__(self, workspace: Workspace, passes: Passes) -> None:
+    def __init__(self, workspace: Workspace, gives: Gives) -> None:
         self._workspace = workspace
         self._before: dict[str, dict[str, Trial]] = {}
-        self.passes = passes
+        self.gives = gives
         self.slots: list[Slot] = []
         self.requests: list[RunRequest] = []
         self.state = RunState.COMPLETE
@@ -54,19 +55,19 @@ class FakeMeasure:
         known = self._before.setdefault(request.id, {})
         slots = request.next_slots({name: trial for name, trial in known.items() if trial.counts})
         self.slots += slots
-        known |= {slot.id: trial_of(slot, self.cheats, passed=self.passes(names[slot.task], slot)) for slot in slots}
+        known |= {slot.id: trial_of(slot, self.cheats, reward=self.gives(names[slot.task], slot)) for slot in slots}
         return request.started().model_copy(update={"state": self.state, "trials": tuple(known.values())})
 
 
-def trial_of(slot: Slot, cheats: tuple[str, ...], *, passed: bool | None) -> Trial:
+def trial_of(slot: Slot, cheats: tuple[str, ...], *, reward: float | None) -> Trial:
     return Trial(
         id=slot.id,
         task=slot.task,
         attempt=slot.attempt,
         arm=slot.arm,
-        reward=None if passed is None else float(passed),
-        passed=bool(passed),
-        failure=Failure(cause=FailureCause.SANDBOX_LOST) if passed is None else None,
+        reward=reward,
+        passed=reward == 1,
+        failure=Failure(cause=FailureCause.SANDBOX_LOST) if reward is None else None,
         cheats=cheats if slot.arm is Arm.CANDIDATE else (),
         started_at=datetime.now(timezone.utc),
         duration_sec=1,
@@ -136,10 +137,21 @@ async def test_losing_more_pairs_than_winning_is_worse(
 
     fake = FakeMeasure(workspace, passes)
     async with opened(workspace, fake) as hidden:
-        assert await hidden.is_worse("0002", NEW, OLD) is is_worse
+        assert await hidden.is_worse("0002", NEW, OLD, Allowance(tokens=5)) is is_worse
+    assert fake.requests[0].allowance.tokens == 5
     assert len(fake.slots) == 2 * 2 * len(SECRETS)
     assert fake.requests[0].harnesses == {Arm.CANDIDATE: NEW, Arm.INCUMBENT: OLD}
     assert {slot.arm for slot in fake.slots[:4]} == {Arm.CANDIDATE, Arm.INCUMBENT}
+
+
+@pytest.mark.parametrize(("counts", "is_worse"), [("passed", False), ("reward", True)])
+async def test_rewards_are_compared_where_the_settings_say_so(
+    workspace: Workspace, counts: str, *, is_worse: bool
+) -> None:
+    split(workspace, f"hidden_dir = '../aside'\n[decision]\ncounts = '{counts}'")
+    fake = FakeMeasure(workspace, lambda _, slot: 0.4 if slot.arm is Arm.CANDIDATE else 0.6)
+    async with opened(workspace, fake) as hidden:
+        assert await hidden.is_worse("0002", NEW, OLD) is is_worse
 
 
 async def test_a_case_is_measured_once_and_costs_one_bit(workspace: Workspace) -> None:
@@ -149,7 +161,7 @@ async def test_a_case_is_measured_once_and_costs_one_bit(workspace: Workspace) -
     async with opened(workspace, fake) as hidden:
         assert await hidden.is_worse("0002", NEW, OLD)
         assert (len(fake.requests), await hidden.bits_used()) == (1, 1)
-        fake.passes = all_alike
+        fake.gives = all_alike
         assert not await hidden.is_worse("0002", OTHER, OLD)
         assert not await hidden.is_worse("0003", NEW, OLD)
         assert await hidden.bits_used() == 3
@@ -162,7 +174,7 @@ async def test_what_measured_nothing_is_tried_again_and_the_rest_is_not(workspac
             await hidden.is_worse("0002", NEW, OLD)
         assert await hidden.bits_used() == 0
         fake.slots.clear()
-        fake.passes = all_alike
+        fake.gives = all_alike
         assert not await hidden.is_worse("0002", NEW, OLD)
     assert len(fake.slots) == 6
 
@@ -218,7 +230,7 @@ async def test_what_lies_outside_is_the_owners_alone(workspace: Workspace) -> No
 
 async def test_all_trials_on_disk_are_spent(workspace: Workspace) -> None:
     fake = FakeMeasure(workspace, all_alike)
-    trial = trial_of(Slot("x", 1), (), passed=True).model_copy(
+    trial = trial_of(Slot("x", 1), (), reward=1).model_copy(
         update={"usage": Usage(model_calls=1, cost_usd=0.5), "judge_usage": Usage(model_calls=2, cost_usd=0.25)}
     )
     for name in ("x__1", "x__1.failed"):
