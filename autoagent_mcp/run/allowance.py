@@ -15,7 +15,7 @@ _RAISE = "Raise it and restart the server to go on."
 
 
 class Allowance(Frozen):
-    """What a run may take from now on; None where the workspace sets no limit."""
+    """What the workspace leaves, to a run in all that it takes; None where there is no limit."""
 
     cost_usd: float | None = None
     tokens: int | None = None
@@ -33,9 +33,9 @@ def allowance(
 
     Args:
         budget: The settings.
-        spent: By all runs so far (`Run.spent`); an unknown cost is taken as 0, and the tokens count.
+        spent: By all runs (`Run.spent`), for a run's own allowance by all others; an unknown cost is taken as 0.
         experiments: How many have begun.
-        hours: In which runs went on, added up (`Run.duration_sec`).
+        hours: In which the same runs went on (`Run.duration_sec`), added up.
         dearest_trial: See `dearest`.
     """
     return Allowance(

@@ -33,7 +33,7 @@ class _Limit(NamedTuple):
     setting: str
     unit: Unit
     most: float
-    """In this sitting; below 0 where more was spent before."""
+    """From now on; below 0 where more was spent before."""
 
     def text(self, amount: float) -> str:
         return f"${amount:.4f}" if self.unit == "cost_usd" else f"{amount:.0f} tokens"
@@ -43,16 +43,20 @@ class Purse:
     """The money of one run while it goes on.
 
     Args:
-        settings: What the run may take in all its sittings.
-        allowance: What the workspace leaves it in this one.
-        earlier: What its trials took in earlier ones, where it was broken off.
+        settings: What every run may take.
+        allowance: What the workspace leaves this one.
+        earlier: What its trials took before it was broken off, where it was.
+        earlier_sec: For how long it had gone on by then.
     """
 
-    def __init__(self, settings: RunSettings, allowance: Allowance, earlier: Sequence[Spent]) -> None:
+    def __init__(
+        self, settings: RunSettings, allowance: Allowance, earlier: Sequence[Spent] = (), earlier_sec: float = 0.0
+    ) -> None:
         self.cut = ""
         """Which limit lets no further trial start; empty while one may."""
         self._limits = _limits(settings, allowance, earlier)
-        self._deadline = None if allowance.seconds is None else anyio.current_time() + allowance.seconds
+        left_sec = None if allowance.seconds is None else allowance.seconds - earlier_sec
+        self._deadline = None if left_sec is None else anyio.current_time() + left_sec
         self._is_told = allowance.dearest_trial is not None
         self._dearest = allowance.dearest_trial or Amount()
         self._known_trials = len(earlier)
@@ -61,13 +65,13 @@ class Purse:
             self._usage += one.total
             self._dearest = self._dearest.or_more(one.amount)
         self._ended = Amount()
-        """What the trials of this sitting took that ended."""
+        """What the trials took that ended since then."""
         self._under_way: list[Meter] = []
         self._changed = anyio.Event()
 
     @property
     def spent(self) -> Usage:
-        """What the run took in all its sittings; calls under way are not in it."""
+        """What the run took, before it was broken off too; calls under way are not in it."""
         return sum((meter.spent for meter in self._under_way), self._usage)
 
     @asynccontextmanager
@@ -140,14 +144,14 @@ def _limits(settings: RunSettings, allowance: Allowance, earlier: Sequence[Spent
     cost_usd = sum(one.amount.cost_usd for one in earlier)
     tokens = sum(one.amount.tokens for one in earlier)
     found: list[_Limit] = []
-    if settings.max_cost_usd is not None:
-        found.append(_Limit("run.max_cost_usd", "cost_usd", settings.max_cost_usd - cost_usd))
-    if settings.max_tokens is not None:
-        found.append(_Limit("run.max_tokens", "tokens", settings.max_tokens - tokens))
-    if allowance.cost_usd is not None:
-        found.append(_Limit("budget.max_cost_usd", "cost_usd", allowance.cost_usd))
-    if allowance.tokens is not None:
-        found.append(_Limit("budget.max_tokens", "tokens", allowance.tokens))
+    for table, max_cost_usd, max_tokens in (
+        ("run", settings.max_cost_usd, settings.max_tokens),
+        ("budget", allowance.cost_usd, allowance.tokens),
+    ):
+        if max_cost_usd is not None:
+            found.append(_Limit(f"{table}.max_cost_usd", "cost_usd", max_cost_usd - cost_usd))
+        if max_tokens is not None:
+            found.append(_Limit(f"{table}.max_tokens", "tokens", max_tokens - tokens))
     return tuple(found)
 
 

@@ -86,7 +86,7 @@ class RunRequest:
     schedule: Schedule | None = None
     """Where it is left out: each task as often as the suite says, at once."""
     allowance: Allowance = field(default=Allowance())
-    """What the workspace's budget leaves it from now on."""
+    """What the workspace's budget leaves it."""
 
     def started(self) -> Run:
         """Return the run before its first trial."""
@@ -124,8 +124,9 @@ async def measure(request: RunRequest, bench: Bench, report: Report) -> Run:
     workspace = bench.workspace
     before = await anyio.to_thread.run_sync(load, workspace, request.id, limiter=_disk)
     earlier = await anyio.to_thread.run_sync(spent_in, workspace.run(request.id), limiter=_disk)
-    purse = Purse(bench.config.run, request.allowance, earlier)
-    run = _Run(request, bench, report, purse, before.duration_sec if before else 0.0)
+    earlier_sec = before.duration_sec if before else 0.0
+    purse = Purse(bench.config.run, request.allowance, earlier, earlier_sec)
+    run = _Run(request, bench, report, purse, earlier_sec)
     try:
         return await run.go()
     except AutoagentError as error:
@@ -149,12 +150,12 @@ def load(workspace: Workspace, run_id: str) -> Run | None:
 class _Run:
     """A run while it goes on."""
 
-    def __init__(self, request: RunRequest, bench: Bench, report: Report, purse: Purse, before_sec: float) -> None:
+    def __init__(self, request: RunRequest, bench: Bench, report: Report, purse: Purse, earlier_sec: float) -> None:
         self._request = request
         self._bench = bench
         self._report = report
         self._purse = purse
-        self._began = time.monotonic() - before_sec
+        self._began = time.monotonic() - earlier_sec
         self._most = Amount()
         self._folder = bench.workspace.run(request.id)
         self._tasks = {task.name: task for task in request.tasks}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.gateways import a_trial
+from support.gateways import LOCAL, OPENAI, a_trial
 from support.stub_upstream import Holds, StubUpstream
 
+from autoagent_mcp.config import ModelSettings, TrialSettings
 from autoagent_mcp.models.trial import Usage
 from autoagent_mcp.run.spent import recorded
 
@@ -31,3 +32,16 @@ async def test_a_call_under_way_counts_with_what_it_may_take(stub: StubUpstream,
         assert meter.spent == trial.session.usage == recorded(trial.files).usage
         assert meter.committed == meter.amount
         assert 0 < meter.amount.tokens == 120
+
+
+async def test_what_a_trial_can_cost(stub: StubUpstream, tmp_path: Path) -> None:
+    limits = TrialSettings(max_tokens=1_000_000, max_cost_usd=1.5)
+    unknown = ModelSettings(provider="openai-compatible", name="stub", base_url=stub.url)
+    most: list[float | None] = []
+    for number, model in enumerate((OPENAI, LOCAL, unknown)):
+        async with a_trial(stub, tmp_path / str(number), model) as trial:
+            most += [
+                trial.gateway.most_usd(limits),
+                trial.gateway.most_usd(limits.model_copy(update={"max_tokens": 100})),
+            ]
+    assert most == [1.5, pytest.approx(100 * DOLLARS_PER_TOKEN), 0.0, 0.0, None, None]

@@ -71,19 +71,19 @@ def cost(usd: float) -> Usage:
 
 
 async def test_without_limits_all_start() -> None:
-    async with waiting(Purse(RunSettings(), Allowance(), ()), most_usd=5) as trials:
+    async with waiting(Purse(RunSettings(), Allowance()), most_usd=5) as trials:
         await trials.ask(40)
         assert len(trials.running) == 40
 
 
 async def test_with_money_for_the_most_that_each_may_take_they_start_at_once() -> None:
-    async with waiting(Purse(A_DOLLAR, Allowance(), ()), most_usd=0.0625) as trials:
+    async with waiting(Purse(A_DOLLAR, Allowance()), most_usd=0.0625) as trials:
         await trials.ask(40)
         assert (len(trials.running), trials.refused) == (16, 0)
 
 
 async def test_one_goes_ahead_where_nothing_is_known_and_the_others_follow_step_by_step() -> None:
-    purse = Purse(A_DOLLAR, Allowance(), ())
+    purse = Purse(A_DOLLAR, Allowance())
     async with waiting(purse, most_usd=5) as trials:
         await trials.ask(40)
         assert len(trials.running) == 1
@@ -103,7 +103,7 @@ async def test_one_goes_ahead_where_nothing_is_known_and_the_others_follow_step_
 
 
 async def test_money_in_flight_counts_until_it_is_spent() -> None:
-    purse = Purse(A_DOLLAR, Allowance(dearest_trial=DIME), ())
+    purse = Purse(A_DOLLAR, Allowance(dearest_trial=DIME))
     async with waiting(purse, most_usd=5) as trials:
         await trials.ask(1)
         first = trials.running[0]
@@ -117,7 +117,7 @@ async def test_money_in_flight_counts_until_it_is_spent() -> None:
 
 
 async def test_what_a_trial_under_way_has_taken_is_expected_of_the_next() -> None:
-    async with waiting(Purse(A_DOLLAR, Allowance(dearest_trial=DIME), ()), most_usd=5) as trials:
+    async with waiting(Purse(A_DOLLAR, Allowance(dearest_trial=DIME)), most_usd=5) as trials:
         await trials.ask(1)
         trials.running[0].set_aside(cost(0.6))
         trials.running[0].settle(cost(0.6), cost(0.6))
@@ -125,14 +125,20 @@ async def test_what_a_trial_under_way_has_taken_is_expected_of_the_next() -> Non
         assert len(trials.running) == 1
 
 
-async def test_earlier_sittings_count_for_the_run_and_not_twice_for_the_workspace() -> None:
-    earlier = [Spent(usage=cost(0.3), judge_usage=cost(0.3))]
-    async with waiting(Purse(A_DOLLAR, Allowance(), earlier), most_usd=5) as trials:
-        await trials.ask(1)
-        assert (len(trials.running), trials.refused) == (0, 1)
-    async with waiting(Purse(RunSettings(), Allowance(cost_usd=0.7), earlier), most_usd=5) as trials:
-        await trials.ask(1)
-        assert len(trials.running) == 1
+async def test_what_was_taken_before_it_was_broken_off_counts() -> None:
+    earlier = [Spent(usage=cost(0.25), judge_usage=cost(0.25))]
+    for settings, left, refused in (
+        (RunSettings(max_cost_usd=1.0), Allowance(), 0),
+        (RunSettings(max_cost_usd=0.99), Allowance(), 1),
+        (RunSettings(), Allowance(cost_usd=1.0), 0),
+        (RunSettings(), Allowance(cost_usd=0.99), 1),
+        (RunSettings(max_tokens=39), Allowance(), 1),
+        (RunSettings(), Allowance(seconds=1000), 0),
+        (RunSettings(), Allowance(seconds=60), 1),
+    ):
+        async with waiting(Purse(settings, left, earlier, earlier_sec=60), most_usd=5) as trials:
+            await trials.ask(1)
+            assert trials.refused == refused, (settings, left)
 
 
 async def test_each_limit_is_named() -> None:
@@ -142,7 +148,7 @@ async def test_each_limit_is_named() -> None:
         (RunSettings(), Allowance(dearest_trial=DIME, cost_usd=0.05), "budget.max_cost_usd"),
         (RunSettings(), Allowance(seconds=0.0), "budget.max_hours"),
     ):
-        purse = Purse(settings, left, ())
+        purse = Purse(settings, left)
         async with waiting(purse, most_usd=5) as trials:
             await trials.ask(3)
             assert trials.refused == 3
