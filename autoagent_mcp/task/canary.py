@@ -144,6 +144,7 @@ def _write(path: Path, text: str) -> None:
     """Write a file where it does not say so already, in place: an unfinished one beside it would belong to the task."""
     if not path.is_symlink() and path.is_file() and path.read_bytes() == text.encode():
         return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Neither a link that a task brings along is followed, nor a pipe waited for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
         file.write(text)

@@ -101,6 +101,13 @@ def test_a_link_in_its_place_is_not_written_through(tmp_path: Path, canaries: Ca
     assert (task.folder / "tests" / "test.sh").read_text(encoding="utf-8") == ANSWER_TASK["tests/test.sh"]
 
 
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path, canaries: Canaries) -> None:
+    task = make(tmp_path / "one")
+    os.mkfifo(task.folder / "tests" / FILE)
+    (notice,) = canaries.plant([task])
+    assert "tests/.autoagent-canary cannot be written" in notice
+
+
 def test_a_later_server_knows_its_tokens_and_nobody_elses(
     tmp_path: Path, canaries: Canaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

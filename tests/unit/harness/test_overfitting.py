@@ -26,7 +26,8 @@ TASK = {
     "tests/expected.txt": f"{ANSWER}\n",
 }
 BYTES = ANSWER.encode()
-LINES = b"\n".join([BYTES] * 4)
+STRADDLING = b"-" * 40 + b"\n" + BYTES
+"""Written in base64, the answer goes from one line to the next."""
 
 
 def load(folder: Path, tasks: Mapping[str, Mapping[str, str]] | None = None) -> list[Task]:
@@ -59,7 +60,7 @@ def test_what_it_shares_with_a_task_is_named(tmp_path: Path, line: str, said: st
     [
         repr(base64.b64encode(BYTES)),
         repr(base64.urlsafe_b64encode(BYTES).decode().rstrip("=")),
-        f"'''\n{base64.encodebytes(LINES).decode()}'''",
+        f"'''\n{base64.encodebytes(STRADDLING).decode()}'''",
         repr(BYTES.hex()),
         repr(ANSWER[::-1]),
         repr(codecs.encode(ANSWER, "rot13")),
