@@ -10,9 +10,16 @@ from support.suites import Suites, make_task
 from support.workspaces import write_tree
 
 from autoagent_mcp import task as task_files
+from autoagent_mcp.config import Config
+from autoagent_mcp.gateway.meter import Meter
 from autoagent_mcp.harness.overfitting import canaries_in
+from autoagent_mcp.models.trial import Failure, FailureCause, TrialFiles
+from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.run.cheating import PASSED_IMPOSSIBLE, cheats_of
+from autoagent_mcp.run.judge import Judge
 from autoagent_mcp.run.score import score
+from autoagent_mcp.run.solver import Nop
+from autoagent_mcp.run.trial import Plan, attempt, broken
 from autoagent_mcp.task.canary import open_canaries
 from autoagent_mcp.workspace import Workspace
 
@@ -105,3 +112,23 @@ async def test_nobody_cheats_who_does_not_solve_it_or_is_the_tasks_own(suites: S
     fails = "[ -e solved ] && r=1 || r=0; echo $r > /logs/verifier/reward.txt"
     done = await suites.one(IMPOSSIBLE, test=fails, solve="touch solved", solver=solver)
     assert (done.trial.passed, done.trial.cheats) == (solver == "oracle", ())
+
+
+async def test_what_the_first_try_showed_is_not_forgotten_in_the_second(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tasks" / "one", make_task())
+    config = Config.model_validate({"run": {"backend": "bubblewrap"}})
+    async with open_bench(Workspace(folder=tmp_path), config) as bench:
+        plan = Plan(
+            run="0001",
+            task=task_files.load(tmp_path / "tasks" / "one"),
+            attempt=1,
+            files=TrialFiles(folder=tmp_path / "trial"),
+            model="stub",
+            earlier_cheats=("It looked.",),
+        )
+        trial = await attempt(plan, Nop(), bench.backend, config, Judge(None, None, Meter()))
+    assert (trial.passed, trial.cheats, broken(plan, Failure(cause=FailureCause.INTERRUPTED)).cheats) == (
+        True,
+        ("It looked.",),
+        ("It looked.",),
+    )
