@@ -20,7 +20,7 @@ from autoagent_mcp.workspace import Workspace
 
 SETTINGS = "[split]\nhidden_dir = '../aside'\n[decision]\nrule = \"evidence\"\n"
 VISIBLE = {name: {**ANSWER_TASK, "instruction.md": "Please write 42 to answer.txt."} for name in ("one", "two", "six")}
-ONLY_HIDDEN, ONLY_VISIBLE, ALL = solver("'wants' in instruction"), solver("'Please' in instruction"), solver("True")
+ONLY_HIDDEN, ONLY_VISIBLE = solver("'wants' in instruction"), solver("'Please' in instruction")
 
 
 @asynccontextmanager
@@ -53,6 +53,7 @@ async def test_what_a_client_receives_holds_no_word_of_a_hidden_task(
     secrets = Secrets()
     secrets.write(tmp_path / "aside", 2)
     secrets.write_broken(tmp_path / "aside")
+    secrets.plant(tmp_path / "aside", Workspace(folder=tmp_path / "work").id)
     hidden = next(path.name for path in (tmp_path / "aside").iterdir())
     async with running() as model:
         settings = NO_MODEL.format(url=model.url) + SETTINGS
@@ -63,7 +64,6 @@ async def test_what_a_client_receives_holds_no_word_of_a_hidden_task(
                 await call("spot_check", tasks=[hidden[:-1]], attempts=1, description="is there one?")
             assert await verdict(call, workspace, ONLY_VISIBLE) == "refused"
             await call("revert_change", lesson="The hidden tasks speak against it.")
-            assert await verdict(call, workspace, ALL) == "kept (provisional)"
             listed = await call("list_tasks")
             await call("get_brief")
             await call("read_ledger")
@@ -72,6 +72,6 @@ async def test_what_a_client_receives_holds_no_word_of_a_hidden_task(
     assert secrets.found_below(workspace.hidden.folder)
     assert [task["task"] for task in listed["tasks"]] == sorted(VISIBLE)
     received = (tmp_path / "stdout").read_bytes()
-    assert received.count(b'"jsonrpc"') > 12
+    assert received.count(b'"jsonrpc"') > 10
     assert secrets.found_in(received + (tmp_path / "stderr").read_bytes()) == []
     assert secrets.found_below(workspace.folder) == {}

@@ -10,6 +10,9 @@ from pathlib import Path
 from support.suites import make_task
 from support.workspaces import harness, write_tree
 
+from autoagent_mcp.task import load_all
+from autoagent_mcp.task.canary import FILE, open_canaries
+
 ASK = """\
 import json, os, urllib.request
 
@@ -62,6 +65,11 @@ class Secrets:
         toml = f"odd_{self.word()} = 1\n"
         task = make_task(toml, solve=f"echo {self.word()}", test=f"echo {self.word()}\n{test}", files=files)
         write_tree(folder / self.word(), task)
+
+    def plant(self, folder: Path, workspace_id: str) -> None:
+        """Plant canary tokens, which are words like the others."""
+        open_canaries(workspace_id).plant([], hidden=load_all(folder)[0])
+        self.words += [path.read_text(encoding="utf-8").split()[-1] for path in folder.rglob(FILE)]
 
     def found_in(self, data: bytes) -> list[str]:
         """Return the words that stand in some bytes."""

@@ -9,11 +9,13 @@ import pytest
 from support.labs import REFLECTION, FakeMeasure, edit, make_lab_workspace, measured, opened
 from support.workspaces import ANSWER_TASK, commit_all, write_tree
 
+from autoagent_mcp import config as config_file
 from autoagent_mcp.errors import UnknownNameError
+from autoagent_mcp.experiment.hidden import open_hidden
 from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Outcome
 from autoagent_mcp.models.run import Run, RunState
-from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.bench import Bench, open_bench
 from autoagent_mcp.run.run import Report, RunRequest
 from autoagent_mcp.workspace import Workspace
 
@@ -80,6 +82,27 @@ async def test_who_cancels_while_the_hidden_tasks_have_their_say_keeps_nothing(t
         judgement = lab.experiments()[1].judgement
     assert judgement is not None
     assert judgement.outcome is Outcome.PROVISIONAL
+
+
+async def test_a_gain_that_the_hidden_tasks_do_not_see_is_refused_and_costs_no_score(tmp_path: Path) -> None:
+    workspace = made(tmp_path, "hidden_dir = '../aside'\n")
+    async with open_bench(workspace, config_file.load(workspace.folder)) as bench:
+        hidden = await open_hidden(bench)
+        assert hidden is not None
+        (task,) = await hidden.tasks()
+    edit(workspace, "apple", task.name)
+    commit_all(workspace.folder)
+    async with opened(workspace) as lab:
+        await measured(lab)
+        edit(workspace, "apple", "banana", "cherry", "damson")
+        await measured(lab)
+        run = await lab.wait((await asked(lab)).id, 20)
+        judgement = lab.experiments()[1].judgement
+    assert judgement is not None
+    assert judgement.outcome is Outcome.REFUSED
+    assert "hidden" in judgement.reason
+    assert judgement.trials == len(run.trials) == 8
+    assert judgement.cost_usd == 8 * 0.25
 
 
 async def test_a_fraction_is_in_no_list_and_no_offer(tmp_path: Path) -> None:
