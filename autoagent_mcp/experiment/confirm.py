@@ -51,6 +51,7 @@ class Confirmation:
         self._decisions = decisions
         self._keeper = keeper
         self._hidden = shared.hidden
+        self._watch = shared.watch
 
     @property
     def _book(self) -> Book:
@@ -167,6 +168,7 @@ class Confirmation:
         return await self._measure(scoring, self._bench, report)
 
     async def _conclude(self, case: _Case, run: Run) -> None:
+        await self._watch.look(self._suites.usable, self._suites.usable_hidden)
         if run.kind is RunKind.REVIEW:
             await self._conclude_review(case, run)
             return

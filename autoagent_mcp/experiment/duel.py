@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from autoagent_mcp.experiment.book import Tally
-from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, ROUNDS, margin_for, threshold_for
+from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, NO_WORSE, ROUNDS, margin_for, threshold_for
 from autoagent_mcp.experiment.power import power
 from autoagent_mcp.experiment.race import Pair, Race, Standing, State, is_settled, review_standing, standing
 from autoagent_mcp.models.experiment import Judgement, Outcome
@@ -59,7 +59,7 @@ def draw(
         opponent=opponent,
         live=live,
         settled=settled,
-        threshold=threshold_for(len(names)),
+        threshold=NO_WORSE if is_simpler else threshold_for(len(names)),
         rounds=ROUNDS,
         by_reward=by_reward,
         margin=margin_for(len(names)) if is_simpler else 0.0,

@@ -18,6 +18,9 @@ CONFIRMED = 20.0
 ROLL_BACK = 3.0
 """Evidence of the baseline over the champion that rolls it back: as much as a keep asks for."""
 
+NO_WORSE = 3.0
+"""Evidence that keeps a simpler harness for being no worse: a mistake costs little more than the margin."""
+
 FEWEST_TASKS = 20
 """With fewer visible tasks no change of usual size can be proven: keeps are provisional and a person must look."""
 

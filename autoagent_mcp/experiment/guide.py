@@ -33,6 +33,7 @@ class Guide:
         self._decisions = decisions
         self._confirmation = confirmation
         self._hidden = shared.hidden
+        self._watch = shared.watch
 
     async def brief(self) -> Brief:
         """Say where we are and what is next."""
@@ -166,4 +167,8 @@ class Guide:
 
     def _notices(self) -> list[str]:
         ledger = self._record.ledger
-        return [*ledger.notices, *([] if ledger.writable else ["Another server works here; this one only reads."])]
+        return [
+            *self._watch.notices,
+            *ledger.notices,
+            *([] if ledger.writable else ["Another server works here; this one only reads."]),
+        ]

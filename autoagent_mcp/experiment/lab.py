@@ -19,6 +19,7 @@ from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
 from autoagent_mcp.experiment.guide import Guide
 from autoagent_mcp.experiment.hidden import open_hidden
+from autoagent_mcp.experiment.integrity import Watch
 from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
@@ -87,6 +88,14 @@ class Lab:
                 self._is_settled = True
             return is_writer
 
+    async def look(self) -> None:
+        """See whether anything was changed behind the server's back; every call begins with it.
+
+        Raises:
+            RepoError, LedgerError: See `Watch.look`.
+        """
+        await self._shared.watch.look(self._suites.usable, self._suites.usable_hidden)
+
     async def attend(self) -> None:
         """Follow the server that writes, and take over when it is gone; ends when this one writes."""
         while not self._is_settled:
@@ -118,7 +127,7 @@ class Lab:
             RepoError, LedgerError: Git or the ledger hinder it.
         """
         async with self._change():
-            await self._suites.load()
+            await self._load()
             self._suites.require()
             expected = self._suites.prediction(expect_fixed, expect_broken)
             return await self._start(RunKind.SUITE, description, self._suites.tasks, self._suites.whole, expected)
@@ -133,7 +142,7 @@ class Lab:
             HarnessError, BusyError, RepoError, LedgerError: See `start_suite`.
         """
         async with self._change():
-            await self._suites.load()
+            await self._load()
             self._decisions.require_incumbent()
             some, suite = self._suites.spot(tasks, attempts=attempts)
             return await self._start(RunKind.SPOT, description, some, suite)
@@ -182,7 +191,7 @@ class Lab:
             HarnessError, RepoError, LedgerError: See `start_suite`.
         """
         async with self._change():
-            await self._suites.load()
+            await self._load_accepted()
             active = self._runs.active
             if active is not None and active.kind is RunKind.CONFIRM:
                 experiment = self._record.book.by_tree(active.candidate)
@@ -202,7 +211,7 @@ class Lab:
     async def review(self) -> Run:
         """Test what was kept provisionally against the baseline. Raises: see `Confirmation.review`."""
         async with self._change():
-            await self._suites.load()
+            await self._load_accepted()
             return await self._confirmation.review()
 
     async def revert(self, lesson: str) -> Experiment:
@@ -308,6 +317,17 @@ class Lab:
                 "Put your change aside until the baseline is measured (git stash), or commit it as the baseline.",
             )
 
+    async def _load(self) -> None:
+        await self._suites.load()
+        await self.look()
+
+    async def _load_accepted(self) -> None:
+        """Load what is measured, and see that none of it was changed without a person's word."""
+        await self._load()
+        self._shared.watch.require_accepted()
+        if self._shared.hidden is not None:
+            await self._shared.hidden.accept()
+
     @asynccontextmanager
     async def _change(self) -> AsyncGenerator[None]:
         """One change at a time, by the server that may write."""
@@ -340,7 +360,8 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
         record = Record(bench.workspace, repo, ledger)
         async with background_tasks() as group:
             hidden = await open_hidden(bench, measuring)
-            lab = Lab(Shared(bench, record, Runs(bench, record, group), Suites(bench), measuring, hidden))
+            watch = Watch(bench.workspace, record)
+            lab = Lab(Shared(bench, record, Runs(bench, record, group), Suites(bench), measuring, watch, hidden))
             await lab.settle()
             group.start_soon(lab.attend)
             yield lab

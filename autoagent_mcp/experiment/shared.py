@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from autoagent_mcp.experiment.hidden import Hidden
+from autoagent_mcp.experiment.integrity import Watch
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
 from autoagent_mcp.experiment.suites import Suites
@@ -22,6 +23,7 @@ class Shared:
     runs: Runs
     suites: Suites
     measure: Measure
+    watch: Watch
     hidden: Hidden | None = None
     """None where the settings hide no tasks."""
     changing: anyio.Lock = field(default_factory=anyio.Lock)

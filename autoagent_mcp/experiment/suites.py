@@ -23,17 +23,23 @@ class Suites:
         self._bench = bench
         self.tasks: tuple[Task, ...] = ()
         """Those of the whole suite."""
+        self.usable: tuple[Task, ...] = ()
+        """All visible ones, also those that cannot run here."""
+        self.usable_hidden: tuple[Task, ...] = ()
         self.whole = Suite(tasks=(), fingerprint="", backend=bench.backend.name, model="")
 
     async def load(self) -> None:
         """Read the tasks from disk. Raises: TaskError: there is no folder with tasks."""
         config, backend = self._bench.config, self._bench.backend
 
-        def load() -> tuple[tuple[Task, ...], Suite]:
+        def load() -> None:
             tasks, excluded = task_room.load_visible(self._bench.workspace.folder, config)
-            return build_suite(tasks, excluded, attempts=config.run.attempts, config=config, backend=backend)
+            self.usable, self.usable_hidden = tasks, task_room.load_hidden(self._bench.workspace.folder, config).usable
+            self.tasks, self.whole = build_suite(
+                tasks, excluded, attempts=config.run.attempts, config=config, backend=backend
+            )
 
-        self.tasks, self.whole = await anyio.to_thread.run_sync(load, limiter=_disk)
+        await anyio.to_thread.run_sync(load, limiter=_disk)
 
     def require(self) -> None:
         """See that there is something to measure. Raises: TaskError: no task can run here."""

@@ -110,4 +110,6 @@ async def lab_of(ctx: ToolContext) -> Lab:
     Raises:
         AutoagentError: The workspace cannot be opened as it is.
     """
-    return await ctx.request_context.lifespan_context.lab()
+    lab = await ctx.request_context.lifespan_context.lab()
+    await lab.look()
+    return lab

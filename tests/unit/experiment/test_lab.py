@@ -7,6 +7,7 @@ import pytest
 from support.labs import REFLECTION, TASKS, FakeMeasure, agent_py, edit, measured, opened
 from support.workspaces import git
 
+from autoagent_mcp.accept import accept, waiting
 from autoagent_mcp.errors import (
     BusyError,
     DecisionRefused,
@@ -246,6 +247,9 @@ async def test_runs_on_different_tasks_are_not_compared(workspace: Workspace) ->
         edit(workspace, *TASKS)
         run = await measured(lab, "All")
         assert await lab.comparison(run) is None
+        with pytest.raises(DecisionRefused, match="task apple"):
+            await lab.keep(REFLECTION)
+        accept(workspace, await waiting(workspace))
         with pytest.raises(NotComparableError, match="measured other tasks"):
             await lab.keep(REFLECTION)
         await lab.revert("The tasks were changed")
