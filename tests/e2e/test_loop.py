@@ -10,12 +10,20 @@ from support.clients import Call, Era, in_memory, over_stdio
 from support.edits import apply_edit
 from support.stub_upstream import running
 from support.wire import Answer
-from support.workspaces import ROOT, copy_shipped, git, on_bubblewrap, write_tree
+from support.workspaces import ROOT, commit_all, copy_shipped, git, on_bubblewrap, write_tree
 
 from autoagent_mcp.workspace import Workspace
 
-EASY = ("archive-report", "count-words", "join-chapters", "make-executable", "sort-hostnames", "write-status")
+EASY = ("count-words", "make-executable")
 STUB = '[model]\nprovider = "openai-compatible"\nname = "smollm2-135m-instruct"\nbase_url = "{url}"\n'
+
+
+def decide_by_one_run(workspace: Workspace) -> None:
+    """Declare the seed's rule, as the demo does."""
+    settings = workspace.folder / "autoagent.toml"
+    shipped = settings.read_text(encoding="utf-8")
+    settings.write_text(shipped.replace('rule = "evidence"', 'rule = "seed"'), encoding="utf-8")
+    commit_all(workspace.folder)
 
 
 async def measure(call: Call, description: str) -> dict[str, object]:
@@ -30,6 +38,7 @@ async def measure(call: Call, description: str) -> dict[str, object]:
 @pytest.mark.parametrize("era", ["legacy", "auto"])
 async def test_a_night_keeps_what_helps_and_takes_back_what_hurts(tmp_path: Path, era: Era) -> None:
     workspace = copy_shipped(tmp_path, EASY)
+    decide_by_one_run(workspace)
     write_tree(tmp_path, {"notes.txt": "not committed"})
     async with over_stdio(workspace, era) as call:
         assert "baseline" in (await call("get_brief"))["next"]
@@ -59,7 +68,7 @@ async def test_a_night_keeps_what_helps_and_takes_back_what_hurts(tmp_path: Path
 
 def check_what_is_left(workspace: Workspace) -> None:
     folder = workspace.folder
-    assert git(folder, "rev-list", "--count", "HEAD") == "2"
+    assert git(folder, "rev-list", "--count", "HEAD") == "3"
     assert git(folder, "show", "--format=", "--name-only", "HEAD") == "agent.py"
     assert git(folder, "status", "--porcelain") == "?? notes.txt"
     refs = git(folder, "for-each-ref", "--format=%(refname)", "refs/autoagent").splitlines()
