@@ -41,6 +41,7 @@ class Guide:
         active = self._runs.active
         working, following = await self._standing()
         failing = await self._failing(book.incumbent)
+        hidden = self._hidden.notices if self._hidden is not None else ()
         return brief_room.write(
             brief_room.State(
                 incumbent=book.incumbent,
@@ -58,12 +59,9 @@ class Guide:
                 tasks=len(self._suites.tasks),
                 model=f"{config.model.provider}/{config.model.name}",
                 backend=self._bench.backend.name,
-                notices=(*self._notices(), *await self._hidden_notices(), *self._suites.whole.notices),
+                notices=(*self._notices(), *hidden, *self._suites.whole.notices),
             )
         )
-
-    async def _hidden_notices(self) -> tuple[str, ...]:
-        return () if self._hidden is None else await self._hidden.notices()
 
     async def next_step(self, run: Run) -> str:
         """Say what to do after a suite run, a confirm run or a review."""

@@ -73,48 +73,40 @@ class _Found(NamedTuple):
 class Hidden:
     """The hidden tasks of a workspace; made by `open_hidden`."""
 
-    def __init__(self, bench: Bench, measuring: Measuring) -> None:
+    def __init__(self, bench: Bench, measuring: Measuring, found: _Found, cases: _Cases, spent: Usage) -> None:
         self._bench = bench
         self._place = bench.workspace.hidden
         self._measuring = measuring
+        self._found = found
+        self._cases = cases
+        self._spent = spent
         self._one_at_a_time = anyio.Lock()
-        self._spent = Usage()
 
     @property
     def spent(self) -> Usage:
         """What all cases took so far, judges too: for the workspace's budget, and never to be shown by itself."""
         return self._spent
 
-    async def open(self) -> None:
-        """See `open_hidden`."""
-        await anyio.to_thread.run_sync(_make, self._place, self._bench.workspace.folder, limiter=_disk)
-        found = await self._read()
-        if not self._place.cases.exists():
-            await self._write(_Cases(digest=found.digest))
-        self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those that can run here, as they were read last, with names that tell nothing."""
+        return self._found.tasks
 
-    async def tasks(self) -> tuple[Task, ...]:
-        """Return the tasks that can run here, with names that tell nothing. Raises: ConfigError: see `open_hidden`."""
-        return (await self._read()).tasks
+    @property
+    def bits_used(self) -> int:
+        """In how many cases these tasks had their say."""
+        return len(self._cases.verdicts)
 
-    async def notices(self) -> tuple[str, ...]:
-        """Say what a person should know of the hidden tasks: nothing of what is in them.
-
-        Raises:
-            ConfigError: See `open_hidden`.
-        """
-        found, cases = await self._read(), await self._cases()
-        bits, split = len(cases.verdicts), self._bench.config.split
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know of the hidden tasks, as they were read last: nothing of what is in them."""
+        split = self._bench.config.split
         said = {
             IN_NAME_ONLY: split is not None and split.hidden_fraction is not None,
-            f"{CHANGED} {_ACCEPT}": found.digest != cases.digest,
-            _ROTATE.format(bits=bits): bits >= ROTATE_AFTER,
+            f"{CHANGED} {_ACCEPT}": self._found.digest != self._cases.digest,
+            _ROTATE.format(bits=self.bits_used): self.bits_used >= ROTATE_AFTER,
         }
         return tuple(sentence for sentence, holds in said.items() if holds)
-
-    async def bits_used(self) -> int:
-        """Return in how many cases these tasks had their say."""
-        return len((await self._cases()).verdicts)
 
     async def accept(self) -> None:
         """Take the tasks as they are now for those that a person wants; what others said before them is forgotten.
@@ -122,9 +114,9 @@ class Hidden:
         Raises:
             ConfigError: See `open_hidden`.
         """
-        found, cases = await self._read(), await self._cases()
-        if found.digest != cases.digest:
-            await self._write(_Cases(digest=found.digest))
+        self._found = await _read(self._bench)
+        if self._found.digest != self._cases.digest:
+            self._cases = await _write(self._place, _Cases(digest=self._found.digest))
 
     async def is_worse(
         self,
@@ -153,26 +145,23 @@ class Hidden:
                     raise
                 except Exception:  # noqa: BLE001 - the border: no text, and no traceback, of what is hidden gets out
                     _log.exception("Case %s", key)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
         raise HiddenError(_TOO_LITTLE, _LOOK)
 
     async def _decide(
         self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], left: Allowance
     ) -> bool:
-        found, cases = await self._read(), await self._cases()
-        if found.digest != cases.digest:
+        found = self._found = await _read(self._bench)
+        self._cases = await anyio.to_thread.run_sync(_load_cases, self._place, limiter=_disk)
+        if found.digest != self._cases.digest:
             raise HiddenError(CHANGED, _ACCEPT)
         case = _case(key, candidate, incumbent, found.suite.fingerprint)
-        if case not in cases.verdicts:
+        if case not in self._cases.verdicts:
             harnesses = {Arm.CANDIDATE: candidate, Arm.INCUMBENT: incumbent}
             run = await self._measured(case, harnesses, found, left)
             by_reward = self._bench.config.decision.counts == "reward"
-            verdicts = {**cases.verdicts, case: _is_worse(run, len(found.tasks), by_reward=by_reward)}
-            cases = cases.model_copy(update={"verdicts": verdicts})
-            await self._write(cases)
-        return cases.verdicts[case]
+            verdicts = {**self._cases.verdicts, case: _is_worse(run, len(found.tasks), by_reward=by_reward)}
+            self._cases = await _write(self._place, _Cases(digest=found.digest, verdicts=verdicts))
+        return self._cases.verdicts[case]
 
     async def _measured(
         self, case: str, harnesses: Mapping[Arm, Mapping[str, bytes]], found: _Found, left: Allowance
@@ -191,36 +180,14 @@ class Hidden:
             schedule=_pairing(tuple(known), case),
             allowance=left,
         )
-        run = await self._measuring(request, self._bench.at(self._place), lambda _progress: None)
+        try:
+            run = await self._measuring(request, self._bench.at(self._place), lambda _progress: None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
         if run.error:
             _log.error("Case %s: %s", case, run.error)
         return run
-
-    async def _read(self) -> _Found:
-        found = await anyio.to_thread.run_sync(self._load, limiter=_disk)
-        if not found.tasks:
-            raise ConfigError(
-                "`[split]` in autoagent.toml hides no task that can run here.", "Hide at least one, or take it out."
-            )
-        return found
-
-    def _load(self) -> _Found:
-        bench = self._bench
-        usable, excluded = load_hidden(bench.workspace.folder, bench.config)
-        nameless = [task.model_copy(update={"name": _hash(task.name, task.digest)[:12]}) for task in usable]
-        able, suite = build_suite(
-            nameless, excluded, attempts=PAIRS, config=bench.config, backend=bench.backend, kind=RunKind.CONFIRM
-        )
-        names = {other.name: task.name for task, other in zip(usable, nameless, strict=True)}
-        contents = (*(f"{task.name}\0{task.digest}" for task in usable), *(one.task for one in excluded))
-        return _Found(able, suite, names, _hash(*sorted(contents)))
-
-    async def _cases(self) -> _Cases:
-        return await anyio.to_thread.run_sync(_load_cases, self._place, limiter=_disk)
-
-    async def _write(self, cases: _Cases) -> None:
-        data = cases.model_dump_json(indent=1)
-        await anyio.to_thread.run_sync(write_whole, self._place.cases, data, limiter=_disk)
 
 
 async def open_hidden(bench: Bench, measuring: Measuring = run_room.measure) -> Hidden | None:
@@ -239,9 +206,39 @@ async def open_hidden(bench: Bench, measuring: Measuring = run_room.measure) -> 
     """
     if bench.config.split is None:
         return None
-    hidden = Hidden(bench, measuring)
-    await hidden.open()
-    return hidden
+    place = bench.workspace.hidden
+    await anyio.to_thread.run_sync(_make, place, bench.workspace.folder, limiter=_disk)
+    found = await _read(bench)
+    if not place.cases.exists():
+        await _write(place, _Cases(digest=found.digest))
+    cases = await anyio.to_thread.run_sync(_load_cases, place, limiter=_disk)
+    spent = await anyio.to_thread.run_sync(_spent, place, limiter=_disk)
+    return Hidden(bench, measuring, found, cases, spent)
+
+
+async def _read(bench: Bench) -> _Found:
+    found = await anyio.to_thread.run_sync(_load, bench, limiter=_disk)
+    if not found.tasks:
+        raise ConfigError(
+            "`[split]` in autoagent.toml hides no task that can run here.", "Hide at least one, or take it out."
+        )
+    return found
+
+
+def _load(bench: Bench) -> _Found:
+    usable, excluded = load_hidden(bench.workspace.folder, bench.config)
+    nameless = [task.model_copy(update={"name": _hash(task.name, task.digest)[:12]}) for task in usable]
+    able, suite = build_suite(
+        nameless, excluded, attempts=PAIRS, config=bench.config, backend=bench.backend, kind=RunKind.CONFIRM
+    )
+    names = {other.name: task.name for task, other in zip(usable, nameless, strict=True)}
+    contents = (*(f"{task.name}\0{task.digest}" for task in usable), *(one.task for one in excluded))
+    return _Found(able, suite, names, _hash(*sorted(contents)))
+
+
+async def _write(place: HiddenPlace, cases: _Cases) -> _Cases:
+    await anyio.to_thread.run_sync(write_whole, place.cases, cases.model_dump_json(indent=1), limiter=_disk)
+    return cases
 
 
 def _make(place: HiddenPlace, workspace: Path) -> None:

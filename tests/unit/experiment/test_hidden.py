@@ -160,11 +160,11 @@ async def test_a_case_is_measured_once_and_costs_one_bit(workspace: Workspace) -
         assert await hidden.is_worse("0002", NEW, OLD)
     async with opened(workspace, fake) as hidden:
         assert await hidden.is_worse("0002", NEW, OLD)
-        assert (len(fake.requests), await hidden.bits_used()) == (1, 1)
+        assert (len(fake.requests), hidden.bits_used) == (1, 1)
         fake.gives = all_alike
         assert not await hidden.is_worse("0002", OTHER, OLD)
         assert not await hidden.is_worse("0003", NEW, OLD)
-        assert await hidden.bits_used() == 3
+        assert hidden.bits_used == 3
 
 
 async def test_what_measured_nothing_is_tried_again_and_the_rest_is_not(workspace: Workspace) -> None:
@@ -172,7 +172,7 @@ async def test_what_measured_nothing_is_tried_again_and_the_rest_is_not(workspac
     async with opened(workspace, fake) as hidden:
         with pytest.raises(HiddenError, match="Too little"):
             await hidden.is_worse("0002", NEW, OLD)
-        assert await hidden.bits_used() == 0
+        assert hidden.bits_used == 0
         fake.slots.clear()
         fake.gives = all_alike
         assert not await hidden.is_worse("0002", NEW, OLD)
@@ -194,7 +194,7 @@ async def test_a_run_that_did_not_come_to_its_end_tells_nothing(
     async with opened(workspace, fake) as hidden:
         with pytest.raises(HiddenError, match=said):
             await hidden.is_worse("0002", NEW, OLD)
-        assert await hidden.bits_used() == 0
+        assert hidden.bits_used == 0
 
 
 async def test_a_candidate_that_cheats_is_worse(workspace: Workspace) -> None:
@@ -246,43 +246,44 @@ async def test_changed_tasks_say_nothing_until_they_are_accepted(workspace: Work
     fake = FakeMeasure(workspace, all_alike)
     async with opened(workspace, fake) as hidden:
         await hidden.is_worse("0002", NEW, OLD)
-        assert await hidden.notices() == ()
+        assert hidden.notices == ()
         (tmp_path / "aside" / SECRETS[0] / "instruction.md").write_text("Do nothing.", encoding="utf-8")
     async with opened(workspace, fake) as hidden:
-        (notice,) = await hidden.notices()
+        (notice,) = hidden.notices
         with pytest.raises(HiddenError) as refusal:
             await hidden.is_worse("0003", NEW, OLD)
         assert str(refusal.value) == notice
         assert "accept-changes" in notice
         assert not [name for name in SECRETS if name in notice]
         await hidden.accept()
-        assert (await hidden.notices(), await hidden.bits_used()) == ((), 0)
+        assert (hidden.notices, hidden.bits_used) == ((), 0)
         assert not await hidden.is_worse("0003", NEW, OLD)
 
 
 async def test_a_record_that_is_garbled_counts_as_a_change(workspace: Workspace) -> None:
-    async with opened(workspace, FakeMeasure(workspace, all_alike)) as hidden:
+    async with opened(workspace, FakeMeasure(workspace, all_alike)):
         workspace.hidden.cases.write_text("{", encoding="utf-8")
-        assert len(await hidden.notices()) == 1
+    async with opened(workspace, FakeMeasure(workspace, all_alike)) as hidden:
+        assert len(hidden.notices) == 1
         await hidden.accept()
-        assert await hidden.notices() == ()
+        assert hidden.notices == ()
 
 
 async def test_after_many_cases_other_tasks_are_asked_for(workspace: Workspace) -> None:
     async with opened(workspace, FakeMeasure(workspace, all_alike)) as hidden:
         for number in range(ROTATE_AFTER - 1):
             await hidden.is_worse(f"{number:04}", NEW, OLD)
-        assert await hidden.notices() == ()
+        assert hidden.notices == ()
         await hidden.is_worse("last", NEW, OLD)
-        (notice,) = await hidden.notices()
+        (notice,) = hidden.notices
     assert "10 times" in notice
 
 
 async def test_a_fraction_is_said_to_be_hidden_in_name_only(workspace: Workspace) -> None:
     split(workspace, "hidden_fraction = 0.5")
     async with opened(workspace, FakeMeasure(workspace, all_alike)) as hidden:
-        assert ["in name only" in notice for notice in await hidden.notices()] == [True]
-        assert len(await hidden.tasks()) in {1, 2, 3}
+        assert ["in name only" in notice for notice in hidden.notices] == [True]
+        assert len(hidden.tasks) in {1, 2, 3}
 
 
 # What cannot be used
@@ -336,4 +337,4 @@ async def test_a_cancelled_case_stays_undecided(workspace: Workspace) -> None:
             group.start_soon(hidden.is_worse, "0002", NEW, OLD)
             await started.wait()
             group.cancel_scope.cancel()
-        assert await hidden.bits_used() == 0
+        assert hidden.bits_used == 0

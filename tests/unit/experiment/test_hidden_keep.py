@@ -89,7 +89,7 @@ async def test_a_gain_that_the_hidden_tasks_do_not_see_is_refused_and_costs_no_s
     async with open_bench(workspace, config_file.load(workspace.folder)) as bench:
         hidden = await open_hidden(bench)
         assert hidden is not None
-        (task,) = await hidden.tasks()
+        (task,) = hidden.tasks
     edit(workspace, "apple", task.name)
     commit_all(workspace.folder)
     async with opened(workspace) as lab:
