@@ -148,7 +148,8 @@ def _hits(found: Hits, future: str, past: str) -> str:
     """Tell how many of the expected came true, and how many of those that came true were expected."""
     if not found.expected and not found.happened:
         return f"no task was expected to {future} and none did"
-    expected = f"of {found.expected} tasks expected to {future} {found.hits} did" if found.expected else ""
+    tasks = "1 task" if found.expected == 1 else f"{found.expected} tasks"
+    expected = f"of {tasks} expected to {future} {found.hits} did" if found.expected else ""
     happened = f"of {found.happened} that {past} {found.hits} {'was' if found.hits == 1 else 'were'} expected"
     return "; ".join(part for part in (expected, happened if found.happened else "") if part)
 

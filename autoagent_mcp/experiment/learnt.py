@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import ChangeKind, Decision, Experiment, Forecast, Outcome
+from autoagent_mcp.models.experiment import ChangeKind, Comparison, Decision, Experiment, Forecast, Outcome
 
 SEVERAL = "several"
 """The kind of a change that is of more than one."""
 _LESSONS = 8
+_ALIKE_CHARS = 200
+"""Lessons that begin with the same so many characters, whatever their case and layout, are one."""
 _NEAR_MISSES = 3
 _DROPPED = {Decision.REVERT, Decision.CRASH}
 
@@ -103,7 +105,7 @@ def _lessons(over: Sequence[Experiment]) -> tuple[Lesson, ...]:
     newest: dict[str, Experiment] = {}
     times: Counter[str] = Counter()
     for one in reversed(over):
-        key = " ".join(_lesson(one).casefold().split())
+        key = " ".join(_lesson(one)[:_ALIKE_CHARS].casefold().split())
         if key:
             newest.setdefault(key, one)
             times[key] += 1
@@ -121,21 +123,32 @@ def _lesson(one: Experiment) -> str:
 
 
 def _near_misses(over: Iterable[Experiment], failing: frozenset[str]) -> tuple[NearMiss, ...]:
-    found = (_near_miss(one, failing) for one in over if one.decision is not Decision.KEEP)
-    return tuple(heapq.nlargest(_NEAR_MISSES, (one for one in found if one is not None), key=_nearness))
+    missed = ((one, one.comparison) for one in over if one.comparison and not _is_kept(one))
+    near = ((one, found) for one, found in missed if not failing.isdisjoint(found.solved))
+    best = heapq.nlargest(_NEAR_MISSES, near, key=lambda pair: _nearness(*pair, failing))
+    return tuple(
+        NearMiss(
+            experiment=one.n,
+            fixed=_among(found.solved, failing),
+            broken=found.broken,
+            evidence=one.judgement.evidence if one.judgement else None,
+        )
+        for one, found in best
+    )
 
 
-def _near_miss(one: Experiment, failing: frozenset[str]) -> NearMiss | None:
-    fixed = tuple(name for name in one.comparison.solved if name in failing) if one.comparison else ()
-    if one.comparison is None or not fixed:
-        return None
-    evidence = one.judgement.evidence if one.judgement else None
-    return NearMiss(experiment=one.n, fixed=fixed, broken=one.comparison.broken, evidence=evidence)
-
-
-def _nearness(miss: NearMiss) -> tuple[float, int, int]:
+def _nearness(one: Experiment, found: Comparison, failing: frozenset[str]) -> tuple[float, int, int]:
     """What was proven in part comes before one lucky run; then what fixed most and broke least; then the newest."""
-    return miss.evidence or 0.0, len(miss.fixed) - len(miss.broken), miss.experiment
+    evidence = one.judgement.evidence if one.judgement else 0.0
+    return evidence, len(_among(found.solved, failing)) - len(found.broken), one.n
+
+
+def _among(names: Iterable[str], failing: frozenset[str]) -> tuple[str, ...]:
+    return tuple(filter(failing.__contains__, names))
+
+
+def _is_kept(one: Experiment) -> bool:
+    return one.decision is Decision.KEEP
 
 
 def _keep_rates(over: Iterable[Experiment]) -> tuple[KeepRate, ...]:
@@ -144,7 +157,7 @@ def _keep_rates(over: Iterable[Experiment]) -> tuple[KeepRate, ...]:
     for one in over:
         kind = kind_text(one.kind_of_change)
         tried[kind] += 1
-        kept[kind] += one.decision is Decision.KEEP
+        kept[kind] += _is_kept(one)
     kinds = [*(kind.value for kind in ChangeKind), SEVERAL]
     return tuple(KeepRate(kind=kind, kept=kept[kind], tried=tried[kind]) for kind in kinds if tried[kind])
 

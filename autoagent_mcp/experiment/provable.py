@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 from autoagent_mcp.experiment.duel import few_tasks
@@ -12,6 +13,8 @@ SEED_RULE = (
     'Under rule = "seed" one run decides. Of an agent that answers differently each time that is worth little: by luck '
     "alone a harness that is no better passes more trials in up to nearly every second run."
 )
+_RECKONED_TASKS = 200
+"""For more tasks it would take seconds to reckon; the effect shrinks with the square root of their number."""
 
 
 def provable(tasks: int, *, pass_rate: float, trial_cost_usd: float | None) -> str:
@@ -22,23 +25,24 @@ def provable(tasks: int, *, pass_rate: float, trial_cost_usd: float | None) -> s
         pass_rate: The baseline's, from 0 to 1.
         trial_cost_usd: Of one of its trials; None where the price is not known.
     """
-    rate = round(pass_rate, 2)  # nearly the same answer, reckoned once
-    here, twice = _power(tasks, rate), _power(2 * tasks, rate)
-    told = f"With these {tasks} tasks keep_change shows {_text(here, trial_cost_usd)}; with {2 * tasks} it would show "
-    return f"{told}{_text(twice, trial_cost_usd)}. {few_tasks(tasks)}".rstrip()
+    here, twice = (_text(count, round(pass_rate, 2), trial_cost_usd) for count in (tasks, 2 * tasks))
+    told = "The smallest gain in the pass rate that keep_change shows in 8 of 10 cases is"
+    return f"{told}, in this suite of {tasks}, {here}; in one of {2 * tasks}, {twice}. {few_tasks(tasks)}".rstrip()
 
 
-def _text(found: Power, trial_cost_usd: float | None) -> str:
-    takes = f"{found.trials} trials ({_money(found, trial_cost_usd)})"
-    if found.smallest_effect_points is None:
-        return f"no gain reliably, in up to {takes}"
-    return f"a gain of {found.smallest_effect_points:.0f} points of the pass rate in 8 of 10 cases, in up to {takes}"
-
-
-def _money(found: Power, trial_cost_usd: float | None) -> str:
-    return "at unknown cost" if trial_cost_usd is None else f"about ${found.trials * trial_cost_usd:.2f}"
+def _text(tasks: int, pass_rate: float, trial_cost_usd: float | None) -> str:
+    found = _power(tasks, pass_rate)
+    points = found.smallest_effect_points
+    money = "at unknown cost" if trial_cost_usd is None else f"about ${found.trials * trial_cost_usd:.2f}"
+    return f"{'none' if points is None else f'{points:.1f} points'}, for up to {found.trials} trials ({money})"
 
 
 @lru_cache(maxsize=64)
 def _power(tasks: int, pass_rate: float) -> Power:
-    return power(tasks, threshold=threshold_for(tasks), pass_rate=pass_rate)
+    reckoned = min(tasks, _RECKONED_TASKS)
+    found = power(reckoned, threshold=threshold_for(tasks), pass_rate=pass_rate)
+    points = found.smallest_effect_points
+    return Power(
+        smallest_effect_points=None if points is None else points * math.sqrt(reckoned / tasks),
+        trials=found.trials * tasks // reckoned,
+    )

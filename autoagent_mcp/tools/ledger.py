@@ -12,7 +12,7 @@ from autoagent_mcp.tools.text import DATA_NOTE, clip, cost_text
 from autoagent_mcp.tools.views import ROWS_PER_PAGE, BriefView, LedgerView, TaskRow, TasksView, experiment_row, pages_of
 
 BRIEF_LIMIT_CHARS = 8_000
-_EXPERIMENTS_PER_PAGE = 10
+EXPERIMENTS_PER_PAGE = 10
 
 Page = Annotated[int, Field(ge=1)]
 
@@ -62,10 +62,10 @@ async def read_ledger(ctx: ToolContext, decision: Decision | None = None, page: 
     """
     lab = await lab_of(ctx)
     found = [one for one in reversed(lab.experiments()) if decision is None or one.decision is decision]
-    shown = found[(page - 1) * _EXPERIMENTS_PER_PAGE : page * _EXPERIMENTS_PER_PAGE]
+    shown = found[(page - 1) * EXPERIMENTS_PER_PAGE : page * EXPERIMENTS_PER_PAGE]
     return LedgerView(
         experiments=tuple(experiment_row(one) for one in shown),
         page=page,
-        pages=pages_of(len(found), _EXPERIMENTS_PER_PAGE),
+        pages=pages_of(len(found), EXPERIMENTS_PER_PAGE),
         next="Do not try again what was reverted. Call get_brief for the next step.",
     )

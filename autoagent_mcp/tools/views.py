@@ -234,7 +234,7 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
     found = experiment.score
     return ExperimentRow(
         n=experiment.n,
-        description=clip(experiment.description, 200),
+        description=clip(experiment.description, 180),
         kind=kind_text(experiment.kind_of_change),
         decision=_decision_text(experiment),
         evidence=_evidence_text(experiment.judgement),
@@ -244,7 +244,7 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
         cost=cost_text(found.usage.cost_usd) if found else "",
         runs=experiment.runs[-4:],
         commit=(experiment.kept_commit or experiment.candidate.commit)[:10],
-        reason=clip(experiment.reason, 300),
+        reason=clip(experiment.reason, 240),
     )
 
 
