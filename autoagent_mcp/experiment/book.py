@@ -217,7 +217,10 @@ class Book:
         self._take_in(record, measured)
         self._count_again(record, measured.score)
         experiment = self.experiments[measured.experiment]
-        changes: dict[str, object] = {"runs": tuple(dict.fromkeys((*experiment.runs, run.id)))}
+        changes: dict[str, object] = {
+            "runs": tuple(dict.fromkeys((*experiment.runs, run.id))),
+            "cheats": tuple(dict.fromkeys((*experiment.cheats, *measured.cheats))),
+        }
         if run.kind is RunKind.SUITE:
             changes["description"] = run.description  # the hypothesis; a spot check before it said less
         if measured.comparison is not None:

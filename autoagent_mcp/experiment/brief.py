@@ -41,6 +41,8 @@ class State(Frozen):
     learnt: Learnt
     provable: str
     """What a decision here is worth, in words."""
+    budget: str
+    """What is left of it, as a sentence; empty without one."""
     running: Run | None
     progress: Progress | None
     working: str
@@ -61,6 +63,7 @@ def write(state: State) -> Brief:
         + (f"; {state.excluded} folders are excluded (list_tasks says why)." if state.excluded else "."),
         _incumbent(state.incumbent, state.failing),
         state.provable,
+        state.budget,
         _running(state.running, state.progress),
         _line(state.working),
         _history(state),

@@ -16,6 +16,7 @@ from autoagent_mcp.experiment.decisions import Decisions
 from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.race import State
 from autoagent_mcp.experiment.shared import Shared
+from autoagent_mcp.experiment.spending import Spending
 from autoagent_mcp.models.experiment import Experiment, Judged, Judgement, Outcome
 from autoagent_mcp.models.run import Duel, Run, RunKind, RunState
 from autoagent_mcp.models.trial import Arm
@@ -40,7 +41,7 @@ class _Case:
 class Confirmation:
     """Decides about changes by what fresh trials show."""
 
-    def __init__(self, shared: Shared, decisions: Decisions, keeper: Keeper) -> None:
+    def __init__(self, shared: Shared, decisions: Decisions, keeper: Keeper, spending: Spending) -> None:
         self._bench = shared.bench
         self._record = shared.record
         self._runs = shared.runs
@@ -50,6 +51,7 @@ class Confirmation:
         self._by_reward = shared.bench.config.decision.counts == "reward"
         self._decisions = decisions
         self._keeper = keeper
+        self._spending = spending
         self._hidden = shared.hidden
         self._watch = shared.watch
 
@@ -79,6 +81,7 @@ class Confirmation:
             await self._settle(experiment, known.run, judgement)
             return None
         self._runs.check_idle()
+        self._spending.check()
         duel = await self._take_up(known) if known else await self.draw(door, reflection)
         request = await self._request(RunKind.CONFIRM, known, duel, champion=experiment, opponent=incumbent)
         return self._start(_Case(replace(request, notices=door.run.notices), duel, experiment))
@@ -107,9 +110,12 @@ class Confirmation:
         if not champion.is_provisional:
             raise DecisionRefused("The incumbent is not kept provisionally.", "There is nothing to review; go on.")
         self._runs.check_idle()
+        self._spending.check()
         suite = self._suites.whole
         known = self._book.duel_of(RunKind.REVIEW, champion.n, baseline.n, suite.fingerprint)
-        duel = await self._take_up(known) if known else duels.draw_review(suite.tasks, by_reward=self._by_reward)
+        duel = (
+            await self._take_up(known) if known else duels.draw_review(self._suites.scored, by_reward=self._by_reward)
+        )
         request = await self._request(RunKind.REVIEW, known, duel, champion=champion, opponent=baseline)
         return self._start(_Case(request, duel, champion))
 
@@ -139,6 +145,7 @@ class Confirmation:
             tasks=self._suites.tasks,
             suite=self._suites.whole,
             duel=duel,
+            allowance=self._spending.left(run_id),
             schedule=duels.pairing(duel, kind, run_id),
         )
 
@@ -159,13 +166,24 @@ class Confirmation:
         is_proven = duels.stand(case.duel, run.trials, run.kind).state is State.PROVEN
         if request.kind is RunKind.REVIEW or run.state is not RunState.COMPLETE or not is_proven:
             return run
-        candidate, incumbent = request.harnesses[Arm.CANDIDATE], request.harnesses[Arm.INCUMBENT]
-        case.is_vetoed = self._hidden is not None and await self._hidden.is_worse(request.id, candidate, incumbent)
+        case.is_vetoed = await self._is_vetoed(request, run)
         if case.is_vetoed:
             return run
+        candidate = request.harnesses[Arm.CANDIDATE]
         names = tuple(task.name for task in request.tasks)
-        scoring = replace(request, harnesses={Arm.SCORE: candidate}, schedule=duels.scoring(names))
+        scoring = replace(
+            request,
+            harnesses={Arm.SCORE: candidate},
+            schedule=duels.scoring(names),
+            allowance=self._spending.left(request.id),  # the hidden tasks have taken some
+        )
         return await self._measure(scoring, self._bench, report)
+
+    async def _is_vetoed(self, request: RunRequest, run: Run) -> bool:
+        if self._hidden is None:
+            return False
+        candidate, incumbent = request.harnesses[Arm.CANDIDATE], request.harnesses[Arm.INCUMBENT]
+        return await self._hidden.is_worse(request.id, candidate, incumbent, self._spending.left(run.id, beside=run))
 
     async def _conclude(self, case: _Case, run: Run) -> None:
         await self._watch.look(self._suites.usable, self._suites.usable_hidden)
@@ -177,7 +195,8 @@ class Confirmation:
             return
         if state is State.PROVEN and case.is_vetoed is None:  # broken off while the hidden tasks had their say
             return
-        judgement = duels.judge(run, case.duel, is_vetoed=bool(case.is_vetoed))
+        cheats = self._book.experiments[case.champion.n].cheats
+        judgement = duels.judge(run, case.duel, is_vetoed=bool(case.is_vetoed), cheats=cheats)
         await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
         await self._settle(case.champion, run, judgement)
 

@@ -21,6 +21,7 @@ from autoagent_mcp.run.run import Schedule, Slot
 SCORE_RUNS = 2
 """Fresh runs of what was kept: they alone are its score."""
 
+_SHOWN = 3
 FEW_TASKS = (
     "With {tasks} visible tasks no change of usual size can be proven; a person must look at what is kept. "
     "{fewest} tasks or more can tell a gain from luck."
@@ -119,15 +120,18 @@ def scoring(tasks: Sequence[str]) -> Schedule:
     return next_slots
 
 
-def judge(run: Run, duel: Duel, *, is_vetoed: bool) -> Judgement:
+def judge(run: Run, duel: Duel, *, is_vetoed: bool, cheats: Sequence[str]) -> Judgement:
     """Say what a duel with the incumbent led to.
 
     Args:
         run: The run with its trials, complete or cut by a budget.
         duel: What it had to settle.
         is_vetoed: Whether the hidden tasks speak against the candidate.
+        cheats: What shows that it cheats.
     """
     found = stand(duel, run.trials, RunKind.CONFIRM)
+    if cheats:
+        return _judgement(run, found, Outcome.REFUSED, f"It cheats. {' '.join(cheats[:_SHOWN])}")
     if run.state is RunState.CUT and found.state in {State.RACING, State.PROVEN}:
         return _judgement(run, found, Outcome.UNDECIDED, f"{run.error} {_pairs_text(found)}.")
     tasks = len(run.suite.tasks)

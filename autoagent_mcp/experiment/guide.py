@@ -9,9 +9,11 @@ from autoagent_mcp.experiment import brief as brief_room
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.guards import Guards
 from autoagent_mcp.experiment.learnt import learn
 from autoagent_mcp.experiment.provable import SEED_RULE, provable
 from autoagent_mcp.experiment.shared import Shared
+from autoagent_mcp.experiment.spending import Spending
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.models.experiment import Brief, Decision, Experiment, Outcome, Verdict
 from autoagent_mcp.models.run import Run, RunKind
@@ -25,7 +27,9 @@ _IMPROVE = (
 class Guide:
     """Reads the state and says what follows from it."""
 
-    def __init__(self, shared: Shared, decisions: Decisions, confirmation: Confirmation) -> None:
+    def __init__(
+        self, shared: Shared, decisions: Decisions, confirmation: Confirmation, guards: Guards, spending: Spending
+    ) -> None:
         self._bench = shared.bench
         self._record = shared.record
         self._runs = shared.runs
@@ -34,6 +38,8 @@ class Guide:
         self._confirmation = confirmation
         self._hidden = shared.hidden
         self._watch = shared.watch
+        self._guards = guards
+        self._spending = spending
 
     async def brief(self) -> Brief:
         """Say where we are and what is next."""
@@ -53,6 +59,7 @@ class Guide:
                 provable=await self._provable(),
                 running=active,
                 progress=self._runs.progress(active.id) if active else None,
+                budget=self._spending.text(),
                 working=working,
                 next=following,
                 excluded=len(self._suites.whole.excluded),
@@ -145,11 +152,12 @@ class Guide:
     async def _provable(self) -> str:
         """Say what a decision here is worth, as soon as the baseline is measured."""
         score = self._record.book.experiments[0].score if self._record.book.incumbent else None
-        if score is None or not score.trials:
+        tasks = len(self._suites.scored)
+        if score is None or not score.trials or not tasks:
             return ""
         if self._bench.config.decision.rule == "seed":
             return SEED_RULE
-        tasks, cost_usd = len(self._suites.tasks), score.usage.cost_usd
+        cost_usd = score.usage.cost_usd
 
         def reckon() -> str:
             cost = None if cost_usd is None else cost_usd / score.trials

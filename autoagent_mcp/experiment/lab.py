@@ -15,17 +15,20 @@ import anyio
 
 from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import AutoagentError, LedgerError, RepoError, UnknownNameError
+from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.guards import Guards
 from autoagent_mcp.experiment.guide import Guide
 from autoagent_mcp.experiment.hidden import open_hidden
 from autoagent_mcp.experiment.integrity import Watch
-from autoagent_mcp.experiment.keeper import Keeper
+from autoagent_mcp.experiment.keeper import Keeper, commit_of
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
 from autoagent_mcp.experiment.shared import Shared
+from autoagent_mcp.experiment.spending import Spending
 from autoagent_mcp.experiment.suites import Suites
-from autoagent_mcp.harness import boundary, overfitting
+from autoagent_mcp.harness import boundary
 from autoagent_mcp.ledger import Ledger
 from autoagent_mcp.models.experiment import (
     Asked,
@@ -59,10 +62,12 @@ class Lab:
         self._repo = shared.record.repo
         self._runs = shared.runs
         self._suites = shared.suites
+        self._guards = Guards(shared)
+        self._spending = Spending(shared)
         self._keeper = Keeper(shared)
         self._decisions = Decisions(shared, self._keeper)
-        self._confirmation = Confirmation(shared, self._decisions, self._keeper)
-        self._guide = Guide(shared, self._decisions, self._confirmation)
+        self._confirmation = Confirmation(shared, self._decisions, self._keeper, self._spending)
+        self._guide = Guide(shared, self._decisions, self._confirmation, self._guards, self._spending)
         self._settling = anyio.Lock()
         self._is_settled = False
 
@@ -84,6 +89,7 @@ class Lab:
             self._bench.pin(self._record.book.backend)
             await self._suites.load()
             if is_writer:
+                await self._guards.plant()
                 await self._finish_left()
                 self._is_settled = True
             return is_writer
@@ -181,11 +187,15 @@ class Lab:
             )
         return trials[trial_id], files
 
-    async def keep(self, reflection: str) -> Asked:
+    async def keep(self, reflection: str, justification: str = "") -> Asked:
         """Keep the harness as it is now, at once or by a run that shows what it is worth.
 
+        Args:
+            reflection: Whether the change would be worthwhile without the very tasks it helped.
+            justification: Why what it has in common with single tasks is none the less general; may be empty.
+
         Raises:
-            DecisionRefused: It was not measured as it is, or its first run was no improvement.
+            DecisionRefused: It was not measured as it is, its first run was no improvement, or it cheats.
             NotComparableError: The incumbent was measured on something else.
             BusyError: Another run goes on.
             HarnessError, RepoError, LedgerError: See `start_suite`.
@@ -201,12 +211,19 @@ class Lab:
             record = await self._decisions.asked(self._suites.whole.fingerprint)
             if record is None:
                 return Asked(experiment=self._decisions.require_incumbent(), run=None)
+            await self._check(record, justification)
+            words = f"{reflection}\n\nJustification: {justification}" if justification else reflection
             run = None
             if self._bench.config.decision.rule == "seed":
-                await self._decisions.keep_at_once(record, reflection)
+                await self._decisions.keep_at_once(record, words)
             else:
-                run = await self._confirmation.keep(record, reflection)
+                run = await self._confirmation.keep(record, words)
             return Asked(experiment=self._record.book.experiments[record.experiment], run=run)
+
+    async def _check(self, record: RunRecord, justification: str) -> None:
+        incumbent = await self._repo.at(commit_of(self._decisions.require_incumbent()))
+        experiment = self._record.book.experiments[record.experiment]
+        await self._guards.check(experiment, (await self._repo.read()).files, incumbent.files, justification)
 
     async def review(self) -> Run:
         """Test what was kept provisionally against the baseline. Raises: see `Confirmation.review`."""
@@ -223,6 +240,10 @@ class Lab:
     def is_writing(self) -> bool:
         """Whether this server is the one that may start runs and decide."""
         return self._is_settled
+
+    def budget_note(self) -> str:
+        """Say which budget is used up, so that no run may start; empty where one may."""
+        return self._spending.refusal()
 
     def experiments(self) -> Sequence[Experiment]:
         """All experiments, oldest first."""
@@ -287,6 +308,7 @@ class Lab:
         if known is not None and known.is_measured:
             return await self._runs.run(known.run.id)
         self._runs.check_idle()
+        self._spending.check(is_new_experiment=experiment is None)
         experiment = experiment or await self._record.begin(editable, description)
         request = RunRequest(
             id=known.run.id if known else self._runs.next_id(),
@@ -297,18 +319,14 @@ class Lab:
             tasks=tasks,
             suite=suite,
             prediction=known.run.prediction if known else prediction if self._is_change(experiment) else None,
-            notices=await anyio.to_thread.run_sync(self._overfitting, editable, limiter=_disk),
+            allowance=self._spending.left(known.run.id if known else None),
+            notices=await self._guards.look_at(editable.files),
         )
         return self._runs.start(request.started(), experiment.n, partial(self._shared.measure, request, self._bench))
 
     def _is_change(self, experiment: Experiment) -> bool:
         incumbent = self._record.book.incumbent
         return incumbent is not None and experiment.n != incumbent.n
-
-    def _overfitting(self, editable: Editable) -> tuple[str, ...]:
-        program = self._bench.workspace.program
-        allowed = program.read_text(encoding="utf-8", errors="replace") if program.is_file() else ""
-        return overfitting.flags(editable.files, self._suites.tasks, allowed)
 
     async def _check_unmodified(self, editable: Editable) -> None:
         if await self._repo.at("HEAD") != editable:
@@ -319,6 +337,7 @@ class Lab:
 
     async def _load(self) -> None:
         await self._suites.load()
+        await self._guards.plant()
         await self.look()
 
     async def _load_accepted(self) -> None:

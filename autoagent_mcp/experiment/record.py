@@ -20,6 +20,7 @@ from autoagent_mcp.models.experiment import Began, Candidate, ChangeKind, Compar
 from autoagent_mcp.models.run import Run, RunKind, RunState, Score
 from autoagent_mcp.models.trial import Arm
 from autoagent_mcp.repo import Editable, Repo
+from autoagent_mcp.run.cheating import cheats_of
 from autoagent_mcp.run.score import arms_of, score
 from autoagent_mcp.workspace import Workspace
 
@@ -113,6 +114,7 @@ class Record:
                 score=score(run.trials),
                 arms=arms_of(run) if run.duel else {},
                 crash=crash_of(run),
+                cheats=cheats_of(run.trials),
             )
             comparison = await self._comparison(measured)
             await self.append(MEASURED, measured.model_copy(update={"comparison": comparison}))

@@ -41,6 +41,11 @@ class Suites:
 
         await anyio.to_thread.run_sync(load, limiter=_disk)
 
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Names of the tasks that count: all but those that nobody can solve."""
+        return tuple(task.name for task in self.tasks if not task.is_impossible)
+
     def require(self) -> None:
         """See that there is something to measure. Raises: TaskError: no task can run here."""
         if not self.tasks:

@@ -141,6 +141,8 @@ class Experiment(Frozen):
     """Why it was kept, or what was learnt from it."""
     is_provisional: bool = False
     """Kept, and neither confirmed nor rolled back since."""
+    cheats: tuple[str, ...] = ()
+    """What shows that it cheats; where there is anything it is never kept."""
     reflection: str = ""
     base_commit: str
     """The commit that the branch was at when it began."""
@@ -192,6 +194,7 @@ class Measured(Frozen):
     """Of a suite run with the incumbent's, of a confirm run between its arms; None where that says nothing."""
     crash: str
     """Why it shows a crash of the harness; empty where it does not."""
+    cheats: tuple[str, ...] = ()
 
 
 class Judged(Frozen):

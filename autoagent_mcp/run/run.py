@@ -30,6 +30,7 @@ from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, Trial,
 from autoagent_mcp.run import judge, tampering
 from autoagent_mcp.run.allowance import Allowance
 from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.cheating import cheats_of
 from autoagent_mcp.run.purse import Purse, most_of_trial, unpriced
 from autoagent_mcp.run.solver import HarnessSolver, Nop, Oracle, Solver
 from autoagent_mcp.run.spent import spent_in
@@ -285,7 +286,8 @@ class _Run:
 
     def _all_notices(self) -> tuple[str, ...]:
         tampered = tampering.run_notice(self._trials.values())
-        return tuple(dict.fromkeys((*self._notices, *tampered, *self._request.suite.notices)))
+        cheats = cheats_of(self._trials.values())
+        return tuple(dict.fromkeys((*cheats, *self._notices, *tampered, *self._request.suite.notices)))
 
     async def _write(self, state: RunState, error: str = "", *, is_harness_broken: bool = False) -> Run:
         trials = self._void | self._trials

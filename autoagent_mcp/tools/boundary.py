@@ -7,14 +7,14 @@ without this. Anything that is not ours is a bug: the SDK logs its traceback and
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Concatenate, Protocol, TypeVar
 
 import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from typing_extensions import ParamSpec
+from typing_extensions import ParamSpec, Self
 
 from autoagent_mcp import config as config_file
 from autoagent_mcp.errors import AutoagentError
@@ -23,7 +23,7 @@ from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.workspace import Workspace
 
 P = ParamSpec("P")
-T = TypeVar("T")
+T = TypeVar("T", bound="Answer")
 
 
 class Door:
@@ -91,15 +91,32 @@ class Door:
 ToolContext = Context[Door, Any]
 
 
-def speaks_mcp(tool: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Turn our errors into the ToolErrors whose text the client sees."""
+class Answer(Protocol):
+    """What a tool returns: a model whose last field says what to do now."""
+
+    @property
+    def next(self) -> str:
+        """What to do now."""
+        ...
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy with other values."""
+        ...
+
+
+def speaks_mcp(
+    tool: Callable[Concatenate[ToolContext, P], Awaitable[T]],
+) -> Callable[Concatenate[ToolContext, P], Awaitable[T]]:
+    """Turn our errors into the ToolErrors whose text the client sees; a spent budget is told in every answer."""
 
     @functools.wraps(tool)
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def wrapper(ctx: ToolContext, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return await tool(*args, **kwargs)
+            answer = await tool(ctx, *args, **kwargs)
+            note = (await ctx.request_context.lifespan_context.lab()).budget_note()
         except AutoagentError as error:
             raise ToolError(str(error)) from error
+        return answer.model_copy(update={"next": f"{note} {answer.next}"}) if note else answer
 
     return wrapper
 

@@ -21,6 +21,7 @@ _NOTHING = "There was nothing to revert: agent.py is the incumbent's. Read trace
 async def keep_change(
     ctx: ToolContext,
     reflection: Annotated[str, Field(min_length=20, max_length=4000)],
+    justification: Annotated[str, Field(max_length=4000)] = "",
     wait_sec: WaitSec = DEFAULT_WAIT_SEC,
 ) -> DecisionView:
     """Keep the harness as it is now, if it proves better: commits agent.py and .agent/ alone on the current branch.
@@ -30,10 +31,11 @@ async def keep_change(
     Waits up to `wait_sec` (default 45, at most 3600), then answers with the verdict, or with a run that goes on: call
     wait_run. The verdict is kept, kept (provisional), refused or undecided; what was refused stays refused.
     `reflection` (20 to 4000 characters) answers: "If this exact task disappeared, would this still be a worthwhile
-    harness improvement?" Calling it again measures nothing twice.
+    harness improvement?" Where the change has names or texts in common with single tasks, the answer lists them and
+    asks for a `justification` (up to 4000 characters). Calling it again measures nothing twice.
     """
     lab = await lab_of(ctx)
-    asked = await lab.keep(reflection)
+    asked = await lab.keep(reflection, justification)
     run = None if asked.run is None else await wait_and_view(ctx, lab, asked.run.id, wait_sec)
     experiment = lab.experiments()[asked.experiment.n]
     is_kept = experiment.decision is Decision.KEEP

@@ -15,8 +15,10 @@ from autoagent_mcp import config as config_file
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.experiment.lab import Lab, open_lab
 from autoagent_mcp.models.run import Progress, Run, RunKind, RunState
+from autoagent_mcp.models.task import Task
 from autoagent_mcp.models.trial import Failure, FailureCause, Trial, Usage
 from autoagent_mcp.run.bench import Bench, open_bench
+from autoagent_mcp.run.cheating import PASSED_IMPOSSIBLE
 from autoagent_mcp.run.run import Report, RunRequest, Slot, load
 from autoagent_mcp.workspace import Workspace
 
@@ -82,8 +84,9 @@ class FakeMeasure:
             return self._write(request, bench, RunState.FAILED, (), error="agent.py raised ImportError on line 1.")
         trials = {trial.id: trial for trial in before.trials} if before else {}
         measured = {name: trial for name, trial in trials.items() if trial.counts}
+        tasks = {task.name: task for task in request.tasks}
         while slots := request.next_slots(measured):
-            new = [_trial(slot, words[slot.arm], is_lost=before is None) for slot in slots]
+            new = [_trial(slot, tasks[slot.task], words[slot.arm], is_lost=before is None) for slot in slots]
             measured |= {trial.id: trial for trial in new}
         return self._write(
             request, bench, RunState.COMPLETE, tuple(sorted((trials | measured).values(), key=lambda trial: trial.id))
@@ -97,6 +100,8 @@ class FakeMeasure:
             "finished_at": None if state is RunState.RUNNING else datetime.now(timezone.utc),
             "trials": trials,
             "error": error,
+            "spent": sum((trial.usage for trial in trials), Usage()),
+            "duration_sec": sum(trial.duration_sec for trial in trials),
             "is_harness_broken": bool(error),
         }
         run = request.started().model_copy(update=changes)
@@ -113,7 +118,7 @@ def _words(files: Mapping[str, bytes]) -> list[str]:
     return re.findall(r"\w+", _PROMPT.findall(files["agent.py"].decode())[0])
 
 
-def _trial(slot: Slot, words: list[str], *, is_lost: bool) -> Trial:
+def _trial(slot: Slot, task: Task, words: list[str], *, is_lost: bool) -> Trial:
     failure = Failure(cause=FailureCause.HARNESS_CRASHED) if "crashes" in words else None
     if is_lost and "lost" in words and slot.task == TASKS[0]:
         failure = Failure(cause=FailureCause.SANDBOX_LOST)
@@ -123,6 +128,8 @@ def _trial(slot: Slot, words: list[str], *, is_lost: bool) -> Trial:
         task=slot.task,
         attempt=slot.attempt,
         arm=slot.arm,
+        is_impossible=task.is_impossible,
+        cheats=(PASSED_IMPOSSIBLE,) if passed and task.is_impossible else (),
         reward=None
         if failure and failure.cause is FailureCause.SANDBOX_LOST
         else max(passed, 0.5 * (f"{slot.task}_half" in words)),

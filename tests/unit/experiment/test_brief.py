@@ -68,6 +68,7 @@ async def test_a_refused_change_is_a_lesson_and_a_near_miss_until_its_tasks_are_
         tasks=dict.fromkeys(TASKS, ANSWER_TASK),
         settings='[decision]\nrule = "evidence"\n',
     )
+    workspace.program.write_text(" ".join(TASKS), encoding="utf-8")  # so that a prompt may name them
     async with opened(workspace) as lab:
         baseline = await measured(lab)
         told = (
@@ -181,7 +182,7 @@ def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
         last=tuple(tried[: -brief.SHOWN - 1 : -1]),
         learnt=learn(tried, names),
         provable=provable(19, pass_rate=0.5, trial_cost_usd=123.456),
-        running=None,
+        budget="Left of the budget: 100 experiments, $1000.00, 1000000 tokens, 100.0 hours of runs.",
         progress=None,
         working=long,
         next="Go on.",
@@ -237,3 +238,18 @@ def test_a_page_of_the_longest_experiments_fits_into_one_answer() -> None:
     assert (row.kind, row.prediction) == ("several", "solved 25 of 50, broke 25 of 50")
     page = LedgerView(experiments=(row,) * EXPERIMENTS_PER_PAGE, page=1, pages=200, next="Call get_brief. " * 5)
     assert len(page.model_dump_json(indent=2)) <= RESULT_LIMIT_CHARS
+
+
+async def test_where_no_task_can_run_any_more_nothing_is_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    workspace = make_workspace(tmp_path / "work", agent=agent_py("answer"), settings='[decision]\nrule = "evidence"\n')
+    async with opened(workspace) as lab:
+        await measured(lab)
+        assert "With 1 visible task" in (await lab.brief()).text
+    (workspace.folder / "tasks" / "answer" / "environment" / "Dockerfile").write_text("FROM x\nRUN apt\n")
+    async with opened(workspace) as lab:
+        text = (await lab.brief()).text
+    assert "Suite: 0 tasks" in text
+    assert "visible task" not in text

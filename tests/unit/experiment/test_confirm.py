@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 from support.labs import REFLECTION, FakeMeasure, agent_py, edit, measured, opened
-from support.workspaces import ANSWER_TASK, git, make_workspace
+from support.workspaces import ANSWER_TASK, git, make_workspace, write_tree
 
 from autoagent_mcp.errors import DecisionRefused
 from autoagent_mcp.experiment.lab import Lab
@@ -26,9 +26,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return made(tmp_path / "work", TASKS, *TASKS[:5])
 
 
-def made(folder: Path, tasks: tuple[str, ...], *solves: str, extra: str = "") -> Workspace:
+def made(folder: Path, tasks: tuple[str, ...], *solves: str, extra: str = "", settings: str = EVIDENCE) -> Workspace:
+    write_tree(folder, {"program.md": f"The prompt may name {' '.join(TASKS)}.\n"})
     return make_workspace(
-        folder, agent=agent_py(*solves, extra=extra), tasks=dict.fromkeys(tasks, ANSWER_TASK), settings=EVIDENCE
+        folder, agent=agent_py(*solves, extra=extra), tasks=dict.fromkeys(tasks, ANSWER_TASK), settings=settings
     )
 
 
@@ -294,12 +295,7 @@ async def test_a_champion_that_the_baseline_beats_is_rolled_back(workspace: Work
 async def test_rewards_are_compared_where_the_settings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     halves = tuple(f"{task}_half" for task in TASKS)
-    workspace = make_workspace(
-        tmp_path / "work",
-        agent=agent_py(),
-        tasks=dict.fromkeys(TASKS, ANSWER_TASK),
-        settings=f'{EVIDENCE}counts = "reward"\n',
-    )
+    workspace = made(tmp_path / "work", TASKS, settings=f'{EVIDENCE}counts = "reward"\n')
     async with opened(workspace) as lab:
         await measured(lab)
         one = await kept(lab, workspace, *halves)

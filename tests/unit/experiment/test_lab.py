@@ -247,7 +247,7 @@ async def test_runs_on_different_tasks_are_not_compared(workspace: Workspace) ->
         edit(workspace, *TASKS)
         run = await measured(lab, "All")
         assert await lab.comparison(run) is None
-        with pytest.raises(DecisionRefused, match="task apple"):
+        with pytest.raises(DecisionRefused, match="tasks apple"):
             await lab.keep(REFLECTION)
         accept(workspace, await waiting(workspace))
         with pytest.raises(NotComparableError, match="measured other tasks"):
