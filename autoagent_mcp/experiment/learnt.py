@@ -12,6 +12,8 @@ from autoagent_mcp.models.experiment import ChangeKind, Comparison, Decision, Ex
 SEVERAL = "several"
 """The kind of a change that is of more than one."""
 _LESSONS = 8
+_LOOKED_AT = 200
+"""Lessons are taken from so many of the newest experiments."""
 _ALIKE_CHARS = 200
 """Lessons that begin with the same so many characters, whatever their case and layout, are one."""
 _NEAR_MISSES = 3
@@ -104,7 +106,7 @@ def _is_over(one: Experiment, *, newest: Experiment) -> bool:
 def _lessons(over: Sequence[Experiment]) -> tuple[Lesson, ...]:
     newest: dict[str, Experiment] = {}
     times: Counter[str] = Counter()
-    for one in reversed(over):
+    for one in over[: -_LOOKED_AT - 1 : -1]:
         key = " ".join(_lesson(one)[:_ALIKE_CHARS].casefold().split())
         if key:
             newest.setdefault(key, one)
@@ -151,15 +153,18 @@ def _is_kept(one: Experiment) -> bool:
     return one.decision is Decision.KEEP
 
 
-def _keep_rates(over: Iterable[Experiment]) -> tuple[KeepRate, ...]:
-    tried: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
-    for one in over:
-        kind = kind_text(one.kind_of_change)
-        tried[kind] += 1
-        kept[kind] += _is_kept(one)
+def _keep_rates(over: Sequence[Experiment]) -> tuple[KeepRate, ...]:
+    tried = _by_kind(over)
+    kept = _by_kind(one for one in over if _is_kept(one))
     kinds = [*(kind.value for kind in ChangeKind), SEVERAL]
     return tuple(KeepRate(kind=kind, kept=kept[kind], tried=tried[kind]) for kind in kinds if tried[kind])
+
+
+def _by_kind(some: Iterable[Experiment]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for kinds, count in Counter(one.kind_of_change for one in some).items():
+        found[kind_text(kinds)] += count
+    return found
 
 
 def _calibration(experiments: Iterable[Experiment]) -> Calibration:

@@ -183,6 +183,7 @@ def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
         learnt=learn(tried, names),
         provable=provable(19, pass_rate=0.5, trial_cost_usd=123.456),
         budget="Left of the budget: 100 experiments, $1000.00, 1000000 tokens, 100.0 hours of runs.",
+        running=None,
         progress=None,
         working=long,
         next="Go on.",
