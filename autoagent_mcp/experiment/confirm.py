@@ -84,7 +84,8 @@ class Confirmation:
         self._spending.check()
         duel = await self._take_up(known) if known else await self.draw(door, reflection)
         request = await self._request(RunKind.CONFIRM, known, duel, champion=experiment, opponent=incumbent)
-        return self._start(_Case(replace(request, notices=door.run.notices), duel, experiment))
+        notices = (f"This takes {duels.most_text(duel, door.score)}.", *door.run.notices)
+        return self._start(_Case(replace(request, notices=notices), duel, experiment))
 
     async def draw(self, door: RunRecord, reflection: str = "") -> Duel:
         """Lay down what a change has to show, with the most trials that it may take."""

@@ -14,7 +14,7 @@ from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, NO_WORSE,
 from autoagent_mcp.experiment.power import power
 from autoagent_mcp.experiment.race import Pair, Race, Standing, State, is_settled, review_standing, standing
 from autoagent_mcp.models.experiment import Judgement, Outcome
-from autoagent_mcp.models.run import Duel, Run, RunKind, RunState, TaskScore
+from autoagent_mcp.models.run import Duel, Run, RunKind, RunState, Score, TaskScore
 from autoagent_mcp.models.trial import Arm, Trial, Usage
 from autoagent_mcp.run.run import Schedule, Slot
 
@@ -67,6 +67,13 @@ def draw(
         most_trials=2 * len(live) * ROUNDS + 2 * len(settled) + SCORE_RUNS * len(names),
         reflection=reflection,
     )
+
+
+def most_text(duel: Duel, door: Score) -> str:
+    """Say what a duel may take at most, reckoned with what the trials of the first run cost."""
+    cost = door.usage.cost_usd
+    money = "at unknown cost" if cost is None else f"about ${cost / max(1, door.trials) * duel.most_trials:.2f}"
+    return f"at most {duel.most_trials} trials, {money}"
 
 
 def draw_review(tasks: Sequence[str], *, by_reward: bool) -> Duel:

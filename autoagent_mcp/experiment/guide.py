@@ -6,6 +6,7 @@ import anyio.to_thread
 
 from autoagent_mcp.errors import AutoagentError, DecisionRefused, NotComparableError
 from autoagent_mcp.experiment import brief as brief_room
+from autoagent_mcp.experiment import duel as duels
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
@@ -100,12 +101,10 @@ class Guide:
         call = "Call keep_change(reflection=...), if agent.py was not edited since"
         if self._bench.config.decision.rule == "seed":
             return f"{verdict.reason} {call}."
-        duel = await self._confirmation.draw(record)
-        cost = record.score.usage.cost_usd
-        money = "at unknown cost" if cost is None else f"about ${cost / record.score.trials * duel.most_trials:.2f}"
+        most = duels.most_text(await self._confirmation.draw(record), record.score)
         return (
-            f"{verdict.reason} {call}: it tries the change beside the incumbent in fresh trials, at most "
-            f"{duel.most_trials} of them ({money}), and keeps it only if they prove it."
+            f"{verdict.reason} {call}: it tries the change beside the incumbent in fresh trials ({most}), and keeps it "
+            "only if they prove it."
         )
 
     def _after_duel(self, record: RunRecord) -> str:
