@@ -67,7 +67,10 @@ async def test_the_loop_keeps_what_helps_and_takes_back_what_does_not(tmp_path: 
             await call("keep_change", reflection="a spot check alone must not keep it")
         better = await call("run_suite", description="run the command", wait_sec=50)
         assert (better["passed"], better["solved"]) == (1, ["answer"])
-        kept = (await call("keep_change", reflection="it would help whatever the task is"))["experiment"]
+        words = {"reflection": "it would help whatever the task is"}
+        with pytest.raises(ToolFailed, match=r"stands in the task answer\. .*justification"):
+            await call("keep_change", **words)
+        kept = (await call("keep_change", **words, justification="there is only this task"))["experiment"]
         assert kept["decision"] == "keep"
         workspace.agent.write_text(harness(IDLES + "\n    return 'idle'"), encoding="utf-8")
         with pytest.raises(ToolFailed, match="run_suite"):
