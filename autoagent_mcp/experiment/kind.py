@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from autoagent_mcp.harness.boundary import AGENT
-from autoagent_mcp.harness.syntax import shape
+from autoagent_mcp.harness.syntax import parse, shape
 from autoagent_mcp.models.experiment import ChangeKind
 
 _REQUIREMENTS = ".agent/requirements.txt"
@@ -42,7 +42,7 @@ def _kind_of_file(path: str) -> ChangeKind:
 
 def _parsed(files: Mapping[str, bytes]) -> ast.Module | None:
     try:
-        return ast.parse(files.get(AGENT, b""))
+        return parse(files.get(AGENT, b""))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.harness import adapter
-from autoagent_mcp.harness.syntax import shape
+from autoagent_mcp.harness.syntax import parse, shape
 
 AGENT = "agent.py"
 EDITABLE_MARKER = "# === EDITABLE SECTION ==="
@@ -66,7 +66,7 @@ def complexity(files: Mapping[str, bytes]) -> int:
 
 def _try_parse(path: str, content: bytes) -> ast.Module | None:
     try:
-        return ast.parse(content) if path.endswith(".py") else None
+        return parse(content) if path.endswith(".py") else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -94,7 +94,7 @@ def _text(content: bytes) -> str:
 
 def _parse(text: str) -> ast.Module:
     try:
-        return ast.parse(text)
+        return parse(text)
     except SyntaxError as error:
         raise HarnessError(f"agent.py line {error.lineno} has a syntax error: {error.msg}.", _HINT) from error
     except (ValueError, RecursionError, MemoryError) as error:

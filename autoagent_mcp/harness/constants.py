@@ -6,6 +6,8 @@ import ast
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+from autoagent_mcp.harness.syntax import parse
+
 LIMIT_CHARS = 100_000
 """A text that is put together gets no longer."""
 _LAST_CODE = 0x10FFFF
@@ -27,7 +29,7 @@ class Constants(NamedTuple):
 def read(source: str) -> Constants | None:
     """Read a file's constants; None where it is no Python."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     literals: dict[str, None] = {}

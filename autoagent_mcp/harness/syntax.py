@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 from typing import cast
 
+_one_at_a_time = threading.Lock()
 _SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def parse(source: str | bytes) -> ast.Module:
+    """Parse a Python file, one at a time in the whole process.
+
+    CPython 3.11 counts the depth of a tree for all threads together, and two that parse at once may end in a
+    SystemError (https://github.com/python/cpython/issues/106905).
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: It is no Python that this interpreter can read.
+    """
+    with _one_at_a_time:
+        return ast.parse(source)
 
 
 def shape(tree: ast.Module, *, docstrings: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from support.harnesses import Trials, agent, image_env, processes, trials
+from support.processes import until
 
 from autoagent_mcp.harness.process import HarnessEnd
 from autoagent_mcp.sandbox.base import Backend
@@ -215,7 +216,7 @@ async def test_a_daemon_is_gone_when_its_trial_ends(tmp_path: Path, backend: Bac
         async with anyio.create_task_group() as group:
             group.start_soon(harness.run)
             await anyio.to_thread.run_sync(harness.gateway.wait_for, "hold")
-            assert len(processes(marker)) == 2
+            await until(lambda: len(processes(marker)) == 2)
             harness.gateway.release.set()
         assert processes(marker) == []
 

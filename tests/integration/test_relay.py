@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.to_thread
 import pytest
-from support.harnesses import HARNESS_BASE, StubGateway, processes, stub_gateway
+from support.harnesses import HARNESS_BASE, StubGateway, stub_gateway
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused
 from autoagent_mcp.harness import relay
@@ -112,7 +112,8 @@ async def test_it_is_gone_with_its_context(sandbox: Sandbox, gateway: StubGatewa
     async with relay.offered(sandbox, gateway.port) as port:
         assert (await sandbox.exec(f"exec 3<>/dev/tcp/127.0.0.1/{port}")).return_code == 0
     assert (await sandbox.exec(f"exec 3<>/dev/tcp/127.0.0.1/{port}")).return_code != 0
-    assert processes("autoagent-mcp") == []
+    left = await sandbox.exec("cat /proc/[0-9]*/cmdline")
+    assert "harness.inside.relay" not in left.stdout
 
 
 async def test_one_that_is_killed_from_inside_refuses_connections_and_harms_nothing_else(
