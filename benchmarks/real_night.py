@@ -32,7 +32,7 @@ from mcp import Client, StdioServerParameters
 from autoagent_mcp.demo import edited
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("agent.py", "program.md", "tasks", ".gitignore")
+COPIED = ("agent.py", ".agent", "program.md", "tasks", ".gitignore")
 SETTINGS = """\
 [model]
 provider = "local"
@@ -95,6 +95,8 @@ async def client_of(folder: Path) -> AsyncGenerator[Call]:
 
 async def settled(call: Call, run: dict[str, Any]) -> dict[str, Any]:
     """Wait for a run's end."""
+    if "error" in run:
+        sys.exit(run["error"])
     while run["state"] == "running":
         run = await call("wait_run", run=run["run"], wait_sec=_WAIT_SEC)
     return run
