@@ -1,6 +1,7 @@
 """Known attacks on such a server (their numbers are those of the project's list), each through the tools alone.
 
-Attack 10, a candidate that carries answers of the tasks in its code, is in tests/unit/harness/test_overfitting.py.
+Attack 10, a candidate that carries answers of the tasks in its code, is in tests/unit/harness/test_overfitting.py,
+attack 12 from the meta-agent's side in test_attack_on_ledger.py.
 """
 
 from __future__ import annotations
@@ -300,24 +301,6 @@ async def run_task(environment, instruction):
     result = await environment.exec({command!r})
     print(json.dumps([at_import, write(), result.stdout]))
 """
-
-
-async def test_the_ledger_refuses_changes_and_a_forged_row_is_named_at_the_next_start(tmp_path: Path) -> None:
-    """Attack 12, from the meta-agent's side: its shell can open the file."""
-    workspace = make_workspace(tmp_path, agent=harness(IDLES), settings=NOWHERE)
-    async with in_memory(workspace) as call:
-        await measured(call)
-    before = rows(workspace)
-    for change in ("UPDATE entries SET body = '{}'", "DELETE FROM entries"):
-        with sqlite3.connect(workspace.ledger) as ledger, pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            ledger.execute(change)
-    assert rows(workspace) == before
-    with sqlite3.connect(workspace.ledger) as ledger:
-        ledger.execute("DROP TRIGGER entries_never_change")
-        ledger.execute("UPDATE entries SET body = '{}' WHERE seq = 0")
-    async with in_memory(workspace) as call:
-        with pytest.raises(ToolFailed, match="Entry 0"):
-            await call("get_brief")
 
 
 async def test_daemons_of_a_harness_and_of_its_commands_are_dead_before_the_verifier_looks(tmp_path: Path) -> None:
