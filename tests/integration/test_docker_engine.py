@@ -273,6 +273,22 @@ async def test_an_engine_over_ssh_serves_as_the_local_one(
         await serves_as_the_local_one(workspace_id, tmp_path)
 
 
+async def test_what_died_with_its_container_is_dead_though_the_engine_never_tells(
+    workspace_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with over_tcp() as way:
+        monkeypatch.setenv("DOCKER_HOST", way.url)
+        async with opened(workspace_id, tmp_path) as backend, backend.start(spec()) as sandbox:
+            way.tells_ends = False
+            process = await sandbox.spawn(("cat",))
+            with anyio.fail_after(20):
+                result = await sandbox.exec("echo before; kill -KILL -1; sleep 1000")
+                assert await process.wait() == 137
+            way.tells_ends = True
+            assert (result.stdout, result.return_code, result.timed_out) == ("before\n", 137, False)
+            assert (await sandbox.exec("echo alive")).stdout == "alive\n"
+
+
 @AWAY
 async def test_no_engine_is_told_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")

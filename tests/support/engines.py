@@ -152,6 +152,8 @@ class Way:
         """For DOCKER_HOST."""
         self.cut = cut
         """Cuts it for good, with every connection that takes it."""
+        self.tells_ends = True
+        """Whether it carries that the engine closed a connection."""
         self.held, self.gone = anyio.Event(), anyio.Event()
         """Set once somebody has come while it was held, and has hung up."""
         self._flows = anyio.Event()
@@ -178,7 +180,7 @@ class Way:
             async with await anyio.connect_unix("/var/run/docker.sock") as far, anyio.create_task_group() as group:
                 self._carrying.add(group.cancel_scope)
                 group.start_soon(_carry, near, far)
-                group.start_soon(_carry, far, near)
+                group.start_soon(_carry, far, near, lambda: self.tells_ends)
             self._carrying.discard(group.cancel_scope)
         if is_held:
             self.gone.set()
@@ -201,10 +203,11 @@ async def over_tcp() -> AsyncGenerator[Way]:
         group.cancel_scope.cancel()
 
 
-async def _carry(source: SocketStream, sink: SocketStream) -> None:
+async def _carry(source: SocketStream, sink: SocketStream, tells_end: Callable[[], bool] = lambda: True) -> None:
     try:
         async for data in source:
             await sink.send(data)
-        await sink.send_eof()
+        if tells_end():
+            await sink.send_eof()
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         await sink.aclose()

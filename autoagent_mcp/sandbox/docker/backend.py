@@ -189,6 +189,7 @@ class DockerBackend:
         async with self._watched() as watch, background_tasks() as group:
             made = await self._create(spec, watch)
             sandbox = DockerSandbox(spec, made, self._engine, watch, group)
+            group.start_soon(sandbox.cut_untold)
             try:
                 await self._first_steps(spec, made, sandbox)
                 yield sandbox

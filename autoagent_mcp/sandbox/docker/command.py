@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import anyio
+from docker.errors import NotFound
 
 from autoagent_mcp.errors import EngineError
 from autoagent_mcp.models.base import Frozen
@@ -13,10 +14,12 @@ from autoagent_mcp.sandbox.docker.attached import STDERR, STDOUT, Attached
 from autoagent_mcp.sandbox.docker.engine import Engine
 from autoagent_mcp.sandbox.output import Cut
 
-_ENDED = rb"cannot exec in a |container is not running|task [0-9a-f]{64} not found"
+_ENDED = rb"cannot exec in a |container (?:(?:is )?not running|not created)|task [0-9a-f]{64} not found"
 _NEVER_RAN = re.compile(rb"OCI runtime exec failed|unable to find user |" + _ENDED)
 _STOPPING = re.compile(_ENDED + rb"|setns process|namespace path|init-p")
 """What it fails on where a container's processes are ending; once the engine knows of it, it refuses by itself."""
+NOT_STARTED = "0"
+"""The process id of a command that the engine has yet to start."""
 _CANNOT_ENTER = 126
 _CANNOT = {_CANNOT_ENTER, 127}
 _NO_FOLDER = b": chdir to cwd "
@@ -105,12 +108,15 @@ class Command:
         return str(found["Pid"])
 
     def status(self) -> int | None:
-        """Return its exit status; None where it is not known; blocks.
+        """Return its exit status; None where it is not known, as its container has stopped meanwhile; blocks.
 
         Raises:
             docker.errors.DockerException: The engine does not answer.
         """
-        found = self._engine.client.exec_inspect(self._id)
+        try:
+            found = self._engine.client.exec_inspect(self._id)
+        except NotFound:  # forgotten, and no sign that it never ran
+            return None
         return None if found["Running"] else found["ExitCode"]
 
     def cut(self) -> None:

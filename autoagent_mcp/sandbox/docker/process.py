@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -102,10 +101,12 @@ class ContainerProcess:
     Args:
         command: Made ready, and taking input.
         end: Kills it with all that it started.
-        lines: Where it stands as long as it is carried, so that its line can be cut.
+        lines: Where it stands as long as it is carried, with how its line is cut.
     """
 
-    def __init__(self, command: Command, end: Callable[[], Awaitable[None]], lines: set[Any]) -> None:
+    def __init__(
+        self, command: Command, end: Callable[[], Awaitable[None]], lines: dict[Command, Callable[[], None]]
+    ) -> None:
         self._command = command
         self._end = end
         self._lines = lines
@@ -121,7 +122,7 @@ class ContainerProcess:
         Raises:
             EngineError: Before it has started: the engine refused.
         """
-        self._lines.add(self)
+        self._lines[self._command] = self.cut
         try:
             line = await anyio.to_thread.run_sync(translated, self._command.attach, limiter=_threads)
             self.stdin = _Writer(line, self._command.ended)
@@ -131,7 +132,7 @@ class ContainerProcess:
             finally:
                 line.close()
         finally:
-            self._lines.discard(self)
+            del self._lines[self._command]
             self._command.ended.set()
             self._out.end()
             self._err.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
 
@@ -16,8 +16,9 @@ from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import EngineError, SandboxError, SandboxRefused
 from autoagent_mcp.sandbox.base import ARCHIVE_LIMIT_BYTES, ExecResult, Network, SandboxSpec
 from autoagent_mcp.sandbox.docker import copying, killing
-from autoagent_mcp.sandbox.docker.command import Command, Ended
+from autoagent_mcp.sandbox.docker.command import NOT_STARTED, Command, Ended
 from autoagent_mcp.sandbox.docker.engine import Engine
+from autoagent_mcp.sandbox.docker.ours import Ours
 from autoagent_mcp.sandbox.docker.process import ContainerProcess
 from autoagent_mcp.sandbox.docker.watch import Watch
 
@@ -27,16 +28,17 @@ _KILL_SEC = 1.5
 """For a command past its time to be killed from inside; then its container is started anew."""
 _KILL_ALL_SEC = 5.0
 _TOLD_SEC = 6.0
-_LOOK_SEC = 0.02
+_UNTOLD_SEC = 3.0
+"""For the engine to tell of commands that died with their container."""
+_LIST_SEC = 5.0
+_AGAIN_SEC = 0.02
 _STOPPING_SEC = 5.0
 """For a container whose main process was killed to stop and be started again."""
 _LAST_WORDS_SEC = 0.2
 """For what a dead command had written to arrive."""
-_CLEAN = {"BASH_ENV": "", "LD_PRELOAD": "", "LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 _KILLED, _TIMED_OUT = 137, 124
 _NO_USER = "unable to find user "
 _INIT_AND_MAIN = 2
-_NOT_STARTED = "0"
 _CONFLICT = 409
 _GONE = 404
 
@@ -51,8 +53,10 @@ class DockerSandbox:
         self._watch = watch
         self._born = watch.generation
         self._group = group
+        self._ours = Ours(engine, container)
         self._is_closed = False
-        self._lines: set[Command | ContainerProcess] = set()
+        self._lines: dict[Command, Callable[[], None]] = {}
+        """How the line to each command that runs is cut."""
         self._restarting = anyio.Lock()
         self._workdir = PurePosixPath(spec.workdir or spec.image.workdir)
         self._kept: frozenset[str] = frozenset()
@@ -100,7 +104,7 @@ class DockerSandbox:
             timed_out = await self._see_end(running, mark, seconds)
             if not running.met_stop or anyio.current_time() > give_up_at:
                 return self._whole(running), timed_out
-            await anyio.sleep(_LOOK_SEC)
+            await anyio.sleep(_AGAIN_SEC)
 
     async def _begin(
         self,
@@ -141,10 +145,10 @@ class DockerSandbox:
 
     async def _see_end(self, running: Command, mark: str, seconds: float) -> bool:
         """Follow a command to its end, or bring it about; return whether that was because the time was up."""
-        self._lines.add(running)
+        self._lines[running] = running.cut
         timed_out = False
         try:
-            async with anyio.create_task_group() as group:
+            async with background_tasks() as group:
                 group.start_soon(running.follow)
                 try:
                     timed_out = not await self._ends_within(running, seconds)
@@ -153,7 +157,7 @@ class DockerSandbox:
                         with anyio.CancelScope(shield=True):
                             await self._end(running, mark)
         finally:
-            self._lines.discard(running)
+            del self._lines[running]
         return timed_out
 
     async def _ends_within(self, running: Command, seconds: float) -> bool:
@@ -168,7 +172,7 @@ class DockerSandbox:
     async def _end(self, running: Command, mark: str) -> None:
         """Kill a command with all that it started: from inside, or, where that does not help, with the container."""
         try:
-            is_dead = await self._kill_until(killing.kill_command(mark), lambda: self._is_dead(running), _KILL_SEC)
+            is_dead = await self._ours.kill_until(killing.kill_command(mark), lambda: self._is_dead(running), _KILL_SEC)
             if not is_dead:
                 await self._start_again(by_force=True)
         except SandboxError as error:
@@ -178,55 +182,16 @@ class DockerSandbox:
         running.cut()
         await running.ended.wait()
 
-    async def _kill_until(self, argv: list[str], is_done: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-        """Run a command line that kills, and look from outside until its work is done; tell whether it was in time.
-
-        The engine may say only seconds later that the command line has ended, where an earlier one left something
-        running that holds its output open (containerd, `execProcess.delete` waits 2 s for it).
-        """
-        async with background_tasks() as group:
-            with anyio.move_on_after(seconds):
-                while True:  # a command that the engine is still starting is not found the first time
-                    killer = await self._make_ours(argv)
-                    group.start_soon(self._follow_ours, killer)
-                    if await self._is_done_by(killer, is_done):
-                        return True
-        return False
-
-    async def _is_done_by(self, killer: Command, is_done: Callable[[], Awaitable[bool]]) -> bool:
-        """Look until the work is done or the killer ended; one that has yet to start would meet the next command."""
-        while not killer.ended.is_set():
-            if await killer.process_id() != _NOT_STARTED and await is_done():
-                return True
-            await anyio.sleep(_LOOK_SEC)
-        return await is_done()
-
     async def _is_dead(self, running: Command) -> bool:
         if running.ended.is_set():
             return True
-        process = await running.process_id()
-        return process != _NOT_STARTED and process not in await self._processes()
-
-    async def _run_ours(self, argv: list[str]) -> Ended:
-        ours = await self._make_ours(argv)
-        await self._follow_ours(ours)
-        return ours.result
-
-    async def _make_ours(self, argv: list[str]) -> Command:
-        """Make a command line of our own ready, which runs as root."""
-        made = await self._engine.call(
-            self._engine.client.exec_create, self._container, argv, environment=_CLEAN, workdir="/", user="0"
-        )
-        return Command(self._engine, made["Id"])
-
-    async def _follow_ours(self, ours: Command) -> None:
-        """Run it; it may have been tampered with, and is cut off with its time."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(ours.follow)
-            try:
-                await ours.ended.wait()
-            finally:
-                ours.cut()
+        try:
+            process = await running.process_id()
+            return process != NOT_STARTED and process not in await self._processes()
+        except EngineError as error:
+            if error.status not in {_CONFLICT, _GONE}:
+                raise
+            return True  # its container has stopped
 
     def _whole(self, running: Command) -> Ended:
         if running.problem is not None:
@@ -313,7 +278,7 @@ class DockerSandbox:
     async def note_startup(self) -> None:
         """Note what the image's own start-up has made: the processes that `kill_all` leaves alone."""
         if self._spec.image.has_startup:
-            listed = await self._run_ours(killing.list_processes())
+            listed = await self._ours.run(killing.list_processes(), _LIST_SEC)
             self._kept = frozenset(listed.stdout.decode().split())
             self._kept_outside = await self._processes()
 
@@ -323,7 +288,7 @@ class DockerSandbox:
         try:
             if await self._is_quiet():
                 return
-            if await self._kill_until(killing.kill_all(tuple(sorted(self._kept))), self._is_quiet, _KILL_ALL_SEC):
+            if await self._ours.kill_until(killing.kill_all(tuple(sorted(self._kept))), self._is_quiet, _KILL_ALL_SEC):
                 return
         except EngineError as error:
             if error.status != _CONFLICT:
@@ -368,8 +333,25 @@ class DockerSandbox:
     def close(self) -> None:
         """Say from now on that it is gone, and cut every line into it."""
         self._is_closed = True
-        for line in tuple(self._lines):
-            line.cut()
+        for cut in tuple(self._lines.values()):
+            cut()
+
+    async def cut_untold(self) -> None:
+        """Cut the line to each command that died with its container and is not told of; runs beside everything else.
+
+        An engine forgets each command that is on record when it sees the container's end (moby, `Daemon.Cleanup`); of
+        one whose own end it sees after that it tells nothing, and leaves its line open.
+        """
+        stop = self._watch.next_stop(self._container)
+        while True:
+            await stop.wait()
+            stop = self._watch.next_stop(self._container)
+            lines = tuple(self._lines.items())
+            await anyio.sleep(_UNTOLD_SEC)
+            for command, cut in lines:
+                with suppress(EngineError):  # it went away, and all lines with it
+                    if await self._is_dead(command):
+                        cut()
 
     def _check(self) -> None:
         if self._is_closed:

@@ -1,10 +1,12 @@
-"""What the engine tells by itself while sandboxes are in use: that it went away, and that memory ran out in one."""
+"""What the engine tells by itself of sandboxes in use: that it went away, that one stopped or had no memory left."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -31,6 +33,7 @@ class Watch:
         self._engine = engine
         self._owner = owner
         self._ooms: Counter[str] = Counter()
+        self._stops: dict[str, anyio.Event] = {}
         self._events: requests.Response | None = None
         self._is_stopped = False
         self.generation = 0
@@ -41,6 +44,10 @@ class Watch:
     def ooms(self, container: str) -> int:
         """Return how often memory has run out in a container."""
         return self._ooms[container]
+
+    def next_stop(self, container: str) -> anyio.Event:
+        """Return what is set when a container stops, or is stopped, the next time."""
+        return self._stops.setdefault(container, anyio.Event())
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Watch until cancelled.
@@ -80,7 +87,7 @@ class Watch:
 
     def _listen(self) -> None:
         client = self._engine.client
-        filters = {"type": ["container"], "event": ["oom"], "label": [f"{labels.OWNER}={self._owner}"]}
+        filters = {"type": ["container"], "event": ["oom", "die"], "label": [f"{labels.OWNER}={self._owner}"]}
         url = f"{client.base_url}/v{client.api_version}/events"
         params = {"filters": json.dumps(filters)}
         answer: requests.Response = client.get(url, params=params, stream=True, timeout=client.timeout)
@@ -98,4 +105,11 @@ class Watch:
         with self._events as events:
             for line in events.iter_lines(chunk_size=_CHUNK_BYTES):
                 if line:
-                    anyio.from_thread.run_sync(self._ooms.update, [json.loads(line)["Actor"]["ID"]])
+                    anyio.from_thread.run_sync(self._note, json.loads(line))
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        container = event["Actor"]["ID"]
+        if event["Action"] == "oom":
+            self._ooms[container] += 1
+        elif container in self._stops:
+            self._stops.pop(container).set()
