@@ -82,8 +82,8 @@ class DockerSandbox:
         ooms = self._watch.ooms(self._container)
         seconds = math.inf if timeout_sec is None else timeout_sec
         ended, timed_out = await self._run(argv, mark, seconds, cwd=cwd, env=env, user=user)
-        if ended.status == _KILLED and not timed_out and await self._has_lost_main():
-            await self._start_again(by_force=True)
+        if ended.status == _KILLED and not timed_out:
+            await self._start_where_lost()
         if ended.never_ran and ended.stdout.startswith(_NO_USER.encode()):
             raise self._unknown_user(user)
         return self._result(ended, timed_out=timed_out, is_out_of_memory=self._watch.ooms(self._container) > ooms)
@@ -314,19 +314,27 @@ class DockerSandbox:
         except EngineError as error:
             return error.status is not None
 
+    async def _start_where_lost(self) -> None:
+        async with self._restarting:  # of several commands that were killed with it, the first one starts it
+            if await self._has_lost_main():
+                await self._restart()
+
     async def _start_again(self, *, by_force: bool = False) -> None:
         """End everything inside and start the container; its files stay."""
-        client = self._engine.client
         async with self._restarting:
-            self._check()
-            try:
-                if by_force:
-                    with suppress(EngineError):  # it stops by itself meanwhile
-                        await self._engine.call(client.restart, self._container, timeout=0)
-                await self._engine.call(client.start, self._container)
-                await self.note_startup()
-            except EngineError as error:
-                raise self._lost(error) from error
+            await self._restart(by_force=by_force)
+
+    async def _restart(self, *, by_force: bool = True) -> None:
+        client = self._engine.client
+        self._check()
+        try:
+            if by_force:
+                with suppress(EngineError):  # it stops by itself meanwhile
+                    await self._engine.call(client.restart, self._container, timeout=0)
+            await self._engine.call(client.start, self._container)
+            await self.note_startup()
+        except EngineError as error:
+            raise self._lost(error) from error
 
     # Being lost
 
