@@ -35,6 +35,11 @@ class _Limit(NamedTuple):
     most: float
     """From now on; below 0 where more was spent before."""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the run's, and not the workspace's."""
+        return self.setting.startswith("run.")
+
     def text(self, amount: float) -> str:
         return f"${amount:.4f}" if self.unit == "cost_usd" else f"{amount:.0f} tokens"
 
@@ -135,8 +140,9 @@ class Purse:
         return sum(max(expected, amount) for amount in under_way) + expected
 
     def _refusal(self, limit: _Limit) -> str:
-        left, expected = limit.text(max(0.0, self._left(limit))), limit.text(self._expected(limit))
-        why = f"{left} of it are left, and a trial takes up to {expected}"
+        expected = f"a trial takes up to {limit.text(self._expected(limit))}"
+        # What is left of the workspace's budget would tell what the hidden tasks took.
+        why = f"{limit.text(max(0.0, self._left(limit)))} of it are left, and {expected}" if limit.is_own else expected
         return f"{limit.setting} in autoagent.toml leaves no room for another trial: {why}. {_GO_ON}"
 
 

@@ -102,6 +102,15 @@ async def test_one_goes_ahead_where_nothing_is_known_and_the_others_follow_step_
         assert purse.spent == cost(0.01) + cost(0.3) + cost(0.3) + cost(0.3)
 
 
+async def test_how_much_is_left_of_the_workspaces_budget_is_not_told_as_hidden_tasks_took_of_it() -> None:
+    purse = Purse(RunSettings(), Allowance(cost_usd=0.7, dearest_trial=Amount(cost_usd=0.9)))
+    async with waiting(purse, most_usd=5) as trials:
+        await trials.ask(1)
+        assert trials.refused == 1
+    assert "budget.max_cost_usd" in purse.cut
+    assert "0.7" not in purse.cut
+
+
 async def test_money_in_flight_counts_until_it_is_spent() -> None:
     purse = Purse(A_DOLLAR, Allowance(dearest_trial=DIME))
     async with waiting(purse, most_usd=5) as trials:
