@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from autoagent_mcp.experiment import prediction
 from autoagent_mcp.ledger import Entry
@@ -22,6 +23,7 @@ from autoagent_mcp.models.experiment import (
     Judged,
     Judgement,
     Measured,
+    Outcome,
     PredictionScore,
     TaskHistory,
 )
@@ -86,12 +88,15 @@ class Book:
         self.last_decided: Experiment | None = None
         self.kept = 0
         """How many experiments were kept, the baseline among them."""
-        self._incumbent: int | None = None
+        self._lineage: list[int] = []
+        """What was kept, in that order, without what was rolled back since; the last one is the incumbent."""
         self._by_identity: dict[str, int] = {}
         self._by_tree: dict[str, int] = {}
         self._suite_runs: dict[tuple[int, str], str] = {}
         self._duels: dict[tuple[RunKind, int, int, str], str] = {}
         self._judgements: dict[str, Judged] = {}
+        self.pending: str | None = None
+        """The duel that was judged last, until that is carried out or something else is decided."""
         self.provisional = 0
         """How many were kept provisionally since the last review."""
         self._arms: dict[str, Mapping[Arm, Score]] = {}
@@ -103,13 +108,23 @@ class Book:
     @property
     def incumbent(self) -> Experiment | None:
         """The harness kept last; None before the baseline is measured."""
-        return None if self._incumbent is None else self.experiments[self._incumbent]
+        return self.experiments[self._lineage[-1]] if self._lineage else None
+
+    @property
+    def baseline(self) -> Experiment:
+        """The first harness that was kept; a first run that crashed is none."""
+        return self.experiments[self._lineage[0]]
+
+    @property
+    def unconfirmed(self) -> tuple[Experiment, ...]:
+        """What was kept since the last harness that was kept for good, newest first; also what falls just now."""
+        newest_first = (self.experiments[n] for n in reversed(self._lineage))
+        return tuple(takewhile(lambda one: one.is_provisional or one.decision is not Decision.KEEP, newest_first))
 
     @property
     def last_confirmed(self) -> Experiment:
-        """The newest harness that was kept for good; the baseline at least."""
-        kept = (one for one in self.experiments if one.decision is Decision.KEEP and not one.is_provisional)
-        return max(kept, key=lambda one: one.n)
+        """The harness that was kept for good last; the baseline at least."""
+        return self.experiments[self._lineage[-1 - len(self.unconfirmed)]]
 
     @property
     def backend(self) -> str:
@@ -141,6 +156,12 @@ class Book:
         """Return what a duel showed."""
         found = self._judgements.get(run)
         return found.judgement if found else None
+
+    def may_go_on(self, record: RunRecord) -> bool:
+        """Tell whether a run that is complete may be taken up again: a duel that settled nothing yet."""
+        judgement = self.judged(record.run.id)
+        open_outcome = Outcome.PROVISIONAL if record.run.kind is RunKind.REVIEW else Outcome.UNDECIDED
+        return record.run.duel is not None and (judgement is None or judgement.outcome is open_outcome)
 
     def predicted(self, run: str) -> PredictionScore | None:
         """Return what came of a run's prediction."""
@@ -248,6 +269,7 @@ class Book:
 
     def _judge(self, judged: Judged) -> None:
         self._judgements[judged.run] = judged
+        self.pending = judged.run
         record = self.runs[judged.run]
         if record.run.kind is RunKind.REVIEW:
             self.provisional = 0
@@ -272,10 +294,19 @@ class Book:
             self.task_scores[experiment.n] = _task_scores(score)
         self._update(experiment, changes)
         self.last_decided = self.experiments[decided.experiment]
+        if decided.decision is Decision.KEEP or experiment.decision is not Decision.KEEP:  # what falls is but a part
+            self.pending = None
         self.kept += (decided.decision is Decision.KEEP) - (experiment.decision is Decision.KEEP)
         if decided.decision is Decision.KEEP:
-            self._incumbent = decided.experiment
-            self.provisional += decided.is_provisional and experiment.decision is not Decision.KEEP
+            self._succeed(decided)
+
+    def _succeed(self, decided: Decided) -> None:
+        """Put what was kept in the incumbent's place; what is reverted by now was rolled back."""
+        while self._lineage and self.experiments[self._lineage[-1]].decision is not Decision.KEEP:
+            self._lineage.pop()
+        if self._lineage[-1:] != [decided.experiment]:
+            self._lineage.append(decided.experiment)
+            self.provisional += decided.is_provisional
 
     def take_changed(self) -> list[Experiment]:
         """Return the experiments that changed since this was asked last, in order."""

@@ -101,8 +101,11 @@ class Runs:
         return run
 
     def afterwards(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Have something done once the run that goes on has ended."""
-        self._later = work
+        """Have something done once the run that goes on has ended; at once where none does."""
+        if self._active is None:
+            self._group.start_soon(work)
+        else:
+            self._later = work
 
     async def run(self, run_id: str) -> Run:
         """Return a run as it stands; while it goes on, with the trials that ended so far.
@@ -167,7 +170,7 @@ class Runs:
         workspace = self._bench.workspace
         for run_id in self._ids():
             record = self._record.book.runs.get(run_id)
-            if record is not None and record.is_measured:
+            if record is not None and record.is_measured and not self._record.book.may_go_on(record):
                 continue
             run = await anyio.to_thread.run_sync(run_room.interrupt, workspace, run_id, tasks, limiter=_disk)
             experiment = self._record.book.by_tree(run.candidate) if run else None
@@ -178,29 +181,45 @@ class Runs:
 
     async def _go(self, active: _Active) -> None:
         run: Run | None = None
+        error_text = ""
         try:
             with active.scope:
+                await self._restore(active.run.id)
                 run = await active.work(active.report)
         except Exception as error:  # noqa: BLE001 - the border of a background task: a bug ends this run alone
             _log.exception("Run %s", active.run.id)
             reason = str(error) if isinstance(error, (AutoagentError, OSError)) else "See .autoagent/server.log."
-            run = active.run.model_copy(update={"state": RunState.FAILED, "error": f"The run broke off. {reason}"})
+            error_text = f"The run broke off. {reason}"
         finally:
             with anyio.CancelScope(shield=True):
-                await self._end(active, run)
+                await self._end(active, run, error_text)
 
-    async def _end(self, active: _Active, run: Run | None) -> None:
+    async def _restore(self, run_id: str) -> None:
+        """See that a run which is taken up goes on with the trials that the ledger has."""
+        record = self._record.book.runs.get(run_id)
+        if record is not None:
+            run = await self._record.run(record)
+            await anyio.to_thread.run_sync(run_room.restore, self._bench.workspace, run, limiter=_disk)
+
+    async def _broken_off(self, run: Run, error_text: str) -> Run:
+        """Return what is on disk of a run that was cancelled, or ended with an error."""
+        found = await anyio.to_thread.run_sync(
+            run_room.interrupt, self._bench.workspace, run.id, dict[str, Task](), limiter=_disk
+        )
+        found = found or run.model_copy(update={"finished_at": datetime.now(timezone.utc)})
+        if error_text:
+            return found.model_copy(update={"state": RunState.FAILED, "error": error_text})
+        is_open = found.state in {RunState.RUNNING, RunState.INTERRUPTED}
+        return found.model_copy(update={"state": RunState.CANCELLED}) if is_open else found
+
+    async def _end(self, active: _Active, run: Run | None, error_text: str) -> None:
         try:
-            run = run or await self._on_disk(active.run.id) or active.run
-            if run.state is RunState.RUNNING:
-                run = run.model_copy(update={"state": RunState.CANCELLED})
-            if run.finished_at is None:
-                run = run.model_copy(update={"finished_at": datetime.now(timezone.utc)})
+            run = run or await self._broken_off(active.run, error_text)
             await self._record.enter_run(active.experiment, run)
             await self._crown()
             if active.conclude is not None:
                 await active.conclude(run)
-        except AutoagentError:
+        except Exception:  # noqa: BLE001 - the same border
             _log.exception("Run %s ended, but not all could be entered in the ledger and git", active.run.id)
         finally:
             self._active = None

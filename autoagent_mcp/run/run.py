@@ -332,6 +332,32 @@ def interrupt(workspace: Workspace, run_id: str, tasks: Mapping[str, Task]) -> R
     return load(workspace, run_id)
 
 
+def restore(workspace: Workspace, run: Run) -> None:
+    """Make a run's folder hold the trials of `run` and no others: what is in the ledger counts, not what became of it.
+
+    Whoever deletes trials, or changes or adds some, would else begin the run anew or decide it. Blocks.
+    """
+    folder = workspace.run(run.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "run.json", run.model_dump_json(indent=1, exclude={"trials"}))
+    known = {trial.id: trial for trial in run.trials}
+    for path in [*folder.glob("*/trial.json")]:
+        if path.parent.suffix != FAILED_SUFFIX and path.parent.name not in known:
+            _set_aside(path.parent)
+    for trial in run.trials:
+        path = workspace.trial(run.id, trial.id).trial
+        if _read(path) != trial:
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, trial.model_dump_json(indent=1))
+
+
+def _read(path: Path) -> Trial | None:
+    try:
+        return Trial.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 def _last_sitting_sec(run: Run) -> float:
     """Return how long a killed server worked on a run, as far as its trials show."""
     ends = [one.started_at + timedelta(seconds=one.duration_sec) for one in run.trials]
