@@ -24,6 +24,7 @@ from autoagent_mcp.run.run import Report, RunRequest
 
 REVIEW_EVERY = 3
 """After so many provisional keeps the champion is tested against the baseline."""
+_KEPT = {Outcome.KEPT, Outcome.PROVISIONAL}
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +79,7 @@ class Confirmation:
         known = self._book.duel_of(RunKind.CONFIRM, experiment.n, incumbent.n, door.run.suite.fingerprint)
         judgement = self._book.judged(known.run.id) if known else None
         if known is not None and judgement is not None and judgement.outcome is not Outcome.UNDECIDED:
-            await self._settle(experiment, known.run, judgement)
+            await self._carry_out(known.run, judgement)
             return None
         self._runs.check_idle()
         self._spending.check()
@@ -107,7 +108,7 @@ class Confirmation:
             BusyError: Another run goes on.
             RepoError, LedgerError: Git or the ledger hinder it.
         """
-        champion, baseline = self._decisions.require_incumbent(), self._book.experiments[0]
+        champion, baseline = self._decisions.require_incumbent(), self._book.baseline
         if not champion.is_provisional:
             raise DecisionRefused("The incumbent is not kept provisionally.", "There is nothing to review; go on.")
         self._runs.check_idle()
@@ -115,10 +116,25 @@ class Confirmation:
         suite = self._suites.whole
         known = self._book.duel_of(RunKind.REVIEW, champion.n, baseline.n, suite.fingerprint)
         duel = (
-            await self._take_up(known) if known else duels.draw_review(self._suites.scored, by_reward=self._by_reward)
+            await self._take_up(known)
+            if known
+            else duels.draw_review(baseline.n, self._suites.scored, by_reward=self._by_reward)
         )
         request = await self._request(RunKind.REVIEW, known, duel, champion=champion, opponent=baseline)
         return self._start(_Case(request, duel, champion))
+
+    async def finish(self) -> None:
+        """Carry out what was judged last, where a server was killed before it had done so.
+
+        Raises:
+            DecisionRefused: Something was changed from outside, and nobody has accepted it.
+            RepoError, LedgerError: Git or the ledger hinder it.
+        """
+        pending = self._book.pending
+        judgement = self._book.judged(pending) if pending else None
+        if pending and judgement is not None:
+            await self._require_accepted()
+            await self._carry_out(self._book.runs[pending].run, judgement)
 
     async def _take_up(self, known: RunRecord) -> Duel:
         """Go on with a duel; one that has used up its rounds gets as many again."""
@@ -187,9 +203,10 @@ class Confirmation:
         return await self._hidden.is_worse(request.id, candidate, incumbent, self._spending.left(run.id, beside=run))
 
     async def _conclude(self, case: _Case, run: Run) -> None:
-        await self._watch.look(self._suites.usable, self._suites.usable_hidden)
+        await self._require_accepted()
         if run.kind is RunKind.REVIEW:
-            await self._conclude_review(case, run)
+            if run.state is RunState.COMPLETE:
+                await self._judge(run, duels.judge_review(run, case.duel))
             return
         state = duels.stand(case.duel, run.trials, run.kind).state
         if run.state not in {RunState.COMPLETE, RunState.CUT} and state is not State.HOPELESS:
@@ -198,16 +215,30 @@ class Confirmation:
             return
         cheats = self._book.experiments[case.champion.n].cheats
         judgement = duels.judge(run, case.duel, is_vetoed=bool(case.is_vetoed), cheats=cheats)
-        await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
-        await self._settle(case.champion, run, judgement)
+        await self._judge(run, judgement)
 
-    async def _settle(self, experiment: Experiment, run: Run, judgement: Judgement) -> None:
-        """Keep what the judgement keeps, where that was not done."""
-        if judgement.outcome not in {Outcome.KEPT, Outcome.PROVISIONAL} or run.duel is None:
+    async def _require_accepted(self) -> None:
+        """See that nothing was changed from outside: nothing is decided before a person has looked at it."""
+        await self._watch.look(self._suites.usable, self._suites.usable_hidden)
+        self._watch.require_accepted()
+
+    async def _judge(self, run: Run, judgement: Judgement) -> None:
+        await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
+        await self._carry_out(run, judgement)
+
+    async def _carry_out(self, run: Run, judgement: Judgement) -> None:
+        """Do what follows from a judgement, as far as it is still about the incumbent; may be repeated."""
+        incumbent = self._decisions.require_incumbent()
+        experiment = self._book.experiments[self._book.runs[run.id].experiment]
+        if run.duel is None:
             return
-        await self._keeper.keep_confirmed(experiment, run, judgement, run.duel.reflection)
-        if self._book.provisional >= REVIEW_EVERY:
-            self._runs.afterwards(self._begin_review)
+        if run.kind is RunKind.REVIEW:
+            if experiment.n == incumbent.n:
+                await self._carry_out_review(experiment, judgement)
+        elif judgement.outcome in _KEPT and run.duel.opponent == incumbent.n:
+            await self._keeper.keep_confirmed(experiment, run, judgement, run.duel.reflection)
+            if self._book.provisional >= REVIEW_EVERY:
+                self._runs.afterwards(self._begin_review)
 
     async def _begin_review(self) -> None:
         try:
@@ -216,12 +247,8 @@ class Confirmation:
         except AutoagentError:
             _log.exception("The review that is due could not begin; it will after the next keep")
 
-    async def _conclude_review(self, case: _Case, run: Run) -> None:
-        if run.state is not RunState.COMPLETE:
-            return
-        judgement = duels.judge_review(run, case.duel)
-        await self._record.append(JUDGED, Judged(run=run.id, judgement=judgement))
+    async def _carry_out_review(self, champion: Experiment, judgement: Judgement) -> None:
         if judgement.outcome is Outcome.KEPT:
-            await self._keeper.confirm(case.champion, judgement)
+            await self._keeper.confirm(champion, judgement)
         elif judgement.outcome is Outcome.REFUSED:
-            await self._keeper.roll_back(case.champion, judgement)
+            await self._keeper.roll_back(champion, judgement)

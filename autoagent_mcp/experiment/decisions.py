@@ -11,7 +11,7 @@ from autoagent_mcp.experiment.decision import decide, open_door
 from autoagent_mcp.experiment.keeper import Keeper, commit_of
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.harness import boundary
-from autoagent_mcp.models.experiment import Comparison, Decided, Decision, Experiment, Verdict
+from autoagent_mcp.models.experiment import Comparison, Decided, Decision, Experiment, Outcome, Verdict
 from autoagent_mcp.models.run import Run, RunKind
 
 _UNMEASURED = "Reverted without having been measured."
@@ -74,6 +74,10 @@ class Decisions:
         comparison = await self._compare(before, record)
         if self._rule == "seed":
             return decide(comparison)
+        review = self._book.duel_of(RunKind.REVIEW, record.experiment, self._book.baseline.n, run.suite.fingerprint)
+        judgement = self._book.judged(review.run.id) if review else None
+        if judgement is not None and judgement.outcome is Outcome.REFUSED:
+            return Verdict(decision=Decision.REVERT, reason=f"It was rolled back. {judgement.reason}")
         tallies = self._book.tallies(incumbent.n, run.suite.fingerprint, by_reward=self._by_reward)
         return open_door(await self._record.score(record), tallies, comparison, by_reward=self._by_reward)
 

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from autoagent_mcp.experiment.book import Tally
 from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, NO_WORSE, ROUNDS, margin_for, threshold_for
 from autoagent_mcp.experiment.power import power
-from autoagent_mcp.experiment.race import Pair, Race, Standing, State, is_settled, review_standing, standing
+from autoagent_mcp.experiment.race import (
+    VOID_PERCENT,
+    Pair,
+    Race,
+    Standing,
+    State,
+    is_settled,
+    review_standing,
+    standing,
+)
 from autoagent_mcp.models.experiment import Judgement, Outcome
 from autoagent_mcp.models.run import Duel, Run, RunKind, RunState, Score, TaskScore
 from autoagent_mcp.models.trial import Arm, Trial, Usage
@@ -76,10 +85,10 @@ def most_text(duel: Duel, door: Score) -> str:
     return f"at most {duel.most_trials} trials, {money}"
 
 
-def draw_review(tasks: Sequence[str], *, by_reward: bool) -> Duel:
-    """Lay down the champion's test beside the baseline, which is experiment 0."""
+def draw_review(baseline: int, tasks: Sequence[str], *, by_reward: bool) -> Duel:
+    """Lay down the champion's test beside the baseline, by its experiment."""
     return Duel(
-        opponent=0,
+        opponent=baseline,
         live=tuple(tasks),
         threshold=CONFIRMED,
         rounds=ROUNDS,
@@ -138,28 +147,31 @@ def judge(run: Run, duel: Duel, *, is_vetoed: bool, cheats: Sequence[str]) -> Ju
     """
     found = stand(duel, run.trials, RunKind.CONFIRM)
     if cheats:
-        return _judgement(run, found, Outcome.REFUSED, f"It cheats. {' '.join(cheats[:_SHOWN])}")
+        return _judgement(run, duel, found, Outcome.REFUSED, f"It cheats. {' '.join(cheats[:_SHOWN])}")
     if run.state is RunState.CUT and found.state in {State.RACING, State.PROVEN}:
-        return _judgement(run, found, Outcome.UNDECIDED, f"{run.error} {_pairs_text(found)}.")
-    tasks = len(run.suite.tasks)
+        return _judgement(run, duel, found, Outcome.UNDECIDED, f"{run.error} {_pairs_text(found)}.")
+    if found.state is State.PROVEN and not is_vetoed and _is_score_void(run):
+        reason = "It is proven, but a tenth or more of the fresh trials for its score measured nothing."
+        return _judgement(run, duel, found, Outcome.UNDECIDED, reason)
+    tasks = _tasks(duel)
     outcome, reason = _outcome(found, tasks, is_vetoed=is_vetoed, margin=duel.margin)
-    return _judgement(run, found, outcome, f"{reason} {few_tasks(tasks)}".rstrip())
+    return _judgement(run, duel, found, outcome, f"{reason} {few_tasks(tasks)}".rstrip())
 
 
 def judge_review(run: Run, duel: Duel) -> Judgement:
     """Say what the champion's test beside the baseline led to: `kept` confirms it, `refused` rolls it back."""
     found = stand(duel, run.trials, RunKind.REVIEW)
-    pairs, tasks = _pairs_text(found), len(run.suite.tasks)
+    pairs, tasks = _pairs_text(found), _tasks(duel)
     if found.state is State.BEATEN:
-        return _judgement(run, found, Outcome.REFUSED, f"The baseline does better: {pairs}.")
+        return _judgement(run, duel, found, Outcome.REFUSED, f"The baseline does better: {pairs}.")
     if found.state is State.CONFIRMED and tasks >= FEWEST_TASKS:
-        return _judgement(run, found, Outcome.KEPT, f"Confirmed beside the baseline: {pairs}.")
+        return _judgement(run, duel, found, Outcome.KEPT, f"Confirmed beside the baseline: {pairs}.")
     reason = f"Neither confirmed nor beaten by the baseline: {pairs}. {few_tasks(tasks)}".rstrip()
-    return _judgement(run, found, Outcome.PROVISIONAL, reason)
+    return _judgement(run, duel, found, Outcome.PROVISIONAL, reason)
 
 
-def _judgement(run: Run, found: Standing, outcome: Outcome, reason: str) -> Judgement:
-    tasks = len(run.suite.tasks)
+def _judgement(run: Run, duel: Duel, found: Standing, outcome: Outcome, reason: str) -> Judgement:
+    tasks = _tasks(duel)
     return Judgement(
         outcome=outcome,
         reason=reason,
@@ -195,6 +207,17 @@ def _outcome(found: Standing, tasks: int, *, is_vetoed: bool, margin: float) -> 
     if found.evidence >= CONFIRMED and tasks >= FEWEST_TASKS:
         return Outcome.KEPT, f"It is {what}: {pairs}."
     return Outcome.PROVISIONAL, f"It is probably {what}: {pairs}. It will be tested against the baseline again."
+
+
+def _is_score_void(run: Run) -> bool:
+    scores = [trial for trial in run.trials if trial.arm is Arm.SCORE]
+    void = sum(not trial.counts for trial in scores)
+    return void > 0 and 100 * void >= VOID_PERCENT * len(scores)
+
+
+def _tasks(duel: Duel) -> int:
+    """Count the tasks that prove something: not those that nobody can solve."""
+    return len(duel.live) + len(duel.settled)
 
 
 def _pairs_text(found: Standing) -> str:

@@ -30,14 +30,11 @@ class Keeper:
         return self._record.book
 
     async def keep_confirmed(self, experiment: Experiment, run: Run, judgement: Judgement, reflection: str) -> None:
-        """Keep what a duel with the incumbent has shown to be better; where that was done, nothing happens.
+        """Keep what a duel with the incumbent has shown to be better.
 
         Raises:
             RepoError, LedgerError: Git or the ledger hinder it.
         """
-        if experiment.decision is Decision.KEEP:
-            await self.finish()
-            return
         decided = Decided(
             experiment=experiment.n,
             decision=Decision.KEEP,
@@ -63,13 +60,13 @@ class Keeper:
     async def roll_back(self, champion: Experiment, judgement: Judgement) -> None:
         """Go back, by a new commit, to the last harness that was confirmed; what came after it is reverted.
 
-        The working files follow where they are still the champion's.
+        The working files follow where they are still the champion's. May be repeated: what falls is entered before the
+        one that it falls back to.
 
         Raises:
             RepoError, LedgerError: Git or the ledger hinder it.
         """
-        confirmed = self._book.last_confirmed
-        fallen = [one for one in self._book.experiments if one.is_provisional and one.decision is Decision.KEEP]
+        confirmed, fallen = self._book.last_confirmed, self._book.unconfirmed
         editable, target = await self._repo.read(), await self._repo.at(commit_of(confirmed))
         is_untouched = editable == await self._repo.at(commit_of(champion))
         reason = f"Rolled back to experiment {confirmed.n}. {judgement.reason}"
@@ -84,10 +81,10 @@ class Keeper:
                 reflection=confirmed.reflection,
                 kept_commit=commit,
             )
-            await self._record.append(DECIDED, back)
             for one in fallen:
                 dropped = Decided(experiment=one.n, decision=Decision.REVERT, reason=reason, reflection=one.reflection)
                 await self._record.append(DECIDED, dropped)
+            await self._record.append(DECIDED, back)
             await self._repo.keep(commit)
             if is_untouched and editable != target:
                 await self._repo.revert(commit, replacing=editable)

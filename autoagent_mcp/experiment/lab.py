@@ -285,6 +285,10 @@ class Lab:
         await self._repo.clear_locks(began)
         await self._runs.take_up({task.name: task for task in self._suites.tasks})
         await self._keeper.finish()
+        try:
+            await self._confirmation.finish()
+        except AutoagentError:
+            _log.exception("What was judged before could not be carried out")
         await self._bench.backend.remove_leftovers(self._bench.workspace.id)
 
     async def _start(

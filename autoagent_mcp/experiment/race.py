@@ -21,7 +21,8 @@ from autoagent_mcp.models.base import Frozen
 
 _SETTLED_ROUND = 0
 _FEWEST_ATTEMPTS = 2  # of the incumbent, before a task can be settled
-_VOID_PERCENT = 10
+VOID_PERCENT = 10
+"""Of the pairs, or of the trials of the score: as many that measured nothing leave it undecided."""
 _BEST_SPLIT, _EVEN_SPLIT = Fraction(85, 100), Fraction(1, 2)
 _TOLERANCE = 1e-9  # of sums of rewards, which are not exact
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
@@ -211,7 +212,7 @@ class _Seen:
     @property
     def is_invalid(self) -> bool:
         void = len(self.counted) - len(self.differences)
-        return 100 * void >= _VOID_PERCENT * max(1, len(self.counted))
+        return 100 * void >= VOID_PERCENT * max(1, len(self.counted))
 
     @cached_property
     def evidence(self) -> float:
