@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import time
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import docker
 import pytest
 from support.engines import BASE, left, over_ssh, over_tcp, private_engine, why_no_private_engine, why_no_ssh
 from support.processes import until, with_argument
@@ -27,6 +29,7 @@ from autoagent_mcp.run.suite import build_suite
 from autoagent_mcp.sandbox import archive
 from autoagent_mcp.sandbox.base import Image, SandboxSpec
 from autoagent_mcp.sandbox.docker.backend import DockerBackend, open_backend
+from autoagent_mcp.sandbox.docker.engine import Client
 from autoagent_mcp.workspace import Workspace
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -271,6 +274,30 @@ async def test_an_engine_over_ssh_serves_as_the_local_one(
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("DOCKER_HOST", url)
         await serves_as_the_local_one(workspace_id, tmp_path)
+
+
+async def test_a_container_is_started_again_once_for_all_commands_that_died_with_it(
+    workspace_id: str, tmp_path: Path
+) -> None:
+    client: Client = docker.from_env()
+    mark, begun = f"1{uuid.uuid4().int % 10**12}", int(time.time())
+    statuses: list[int] = []
+    async with opened(workspace_id, tmp_path) as backend, backend.start(spec()) as sandbox:
+
+        async def sleep() -> None:
+            statuses.append((await sandbox.exec(f"sleep {mark}")).return_code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(sleep)
+            await until(lambda: len(with_argument(mark)) >= 2 * 6)
+            statuses.append((await sandbox.exec("kill -KILL -1; sleep 1000")).return_code)
+        assert (await sandbox.exec("echo alive")).stdout == "alive\n"
+        died = {"event": "die", "label": f"autoagent-mcp.workspace={workspace_id}"}
+        ends = client.events(since=begun, until=int(time.time()) + 1, filters=died, decode=True)
+        assert len(await anyio.to_thread.run_sync(list, ends)) == 1
+    client.close()
+    assert statuses == [137] * 7
 
 
 async def test_what_died_with_its_container_is_dead_though_the_engine_never_tells(
