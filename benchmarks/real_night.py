@@ -88,15 +88,15 @@ async def client_of(folder: Path) -> AsyncGenerator[Call]:
         async def call(tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
             result = await client.call_tool(tool, arguments, read_timeout_seconds=_WAIT_SEC + 60)
             text = "".join(getattr(part, "text", "") for part in result.content)
-            return {"error": text} if result.is_error else result.structured_content or {}
+            return {"refused": text} if result.is_error else result.structured_content or {}
 
         yield call
 
 
 async def settled(call: Call, run: dict[str, Any]) -> dict[str, Any]:
     """Wait for a run's end."""
-    if "error" in run:
-        sys.exit(run["error"])
+    if "refused" in run:
+        raise RuntimeError(run["refused"])
     while run["state"] == "running":
         run = await call("wait_run", run=run["run"], wait_sec=_WAIT_SEC)
     return run
@@ -108,7 +108,7 @@ async def offer(call: Call, folder: Path, agent: str, what: str) -> dict[str, An
     run = await settled(call, await call("run_suite", description=what))
     row: dict[str, Any] = {"change": what, "first_run": f"{run['passed']}/{run['total']}"}
     answer = await call("keep_change", reflection=REFLECTION)
-    if "error" in answer:
+    if "refused" in answer:
         row |= {"verdict": "refused at the door"}
     else:
         duel = await settled(call, answer["run"])
