@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import NamedTuple
 
 from autoagent_mcp.experiment import prediction
 from autoagent_mcp.ledger import Entry
@@ -68,6 +69,31 @@ class _Totals:
     duration_sec: float = 0.0
 
 
+@dataclass
+class _Fresh:
+    """What a task gave in trials that had no part in choosing the harness."""
+
+    passed: float = 0
+    rewards: float = 0
+    attempts: int = 0
+
+    def add(self, task: TaskScore, sign: int) -> None:
+        self.passed += sign * task.gained(by_reward=False)
+        self.rewards += sign * task.gained(by_reward=True)
+        self.attempts += sign * (task.attempts - task.unmeasured)
+
+
+_Key = tuple[int, str]
+"""An experiment and the fingerprint of a suite."""
+
+
+class _Part(NamedTuple):
+    """What a run adds."""
+
+    tasks: tuple[TaskScore, ...]
+    fresh: Mapping[_Key, tuple[TaskScore, ...]]
+
+
 class Tally(Frozen):
     """What a task gave in trials that had no part in choosing the harness."""
 
@@ -99,10 +125,12 @@ class Book:
         """The duel that was judged last, until that is carried out or something else is decided."""
         self.provisional = 0
         """How many were kept provisionally since the last review."""
-        self._arms: dict[str, Mapping[Arm, Score]] = {}
-        self._fresh: defaultdict[tuple[int, str], dict[str, tuple[TaskScore, ...]]] = defaultdict(dict)
+        self._scores: dict[str, Score] = {}
+        """Of the fresh trials that each duel ended with, where it came to that."""
+        self._fresh: dict[_Key, defaultdict[str, _Fresh]] = {}
         self._suites: dict[str, Suite] = {}
-        self._unfinished: dict[str, Score] = {}
+        self._open: dict[str, _Part] = {}
+        """What was counted of runs that may be taken up again."""
         self._changed: set[int] = set()
 
     @property
@@ -174,13 +202,13 @@ class Book:
         Those are the baseline's, those beside later candidates, and those after it was kept: none of them had a part in
         choosing it.
         """
-        tallies: defaultdict[str, Tally] = defaultdict(Tally)
-        for tasks in self._fresh[experiment, fingerprint].values():
-            for task in tasks:
-                before, counted = tallies[task.task], task.attempts - task.unmeasured
-                gained = before.gained + task.gained(by_reward=by_reward)
-                tallies[task.task] = Tally(gained=gained, attempts=before.attempts + counted)
-        return dict(tallies)
+        found = self._fresh.get((experiment, fingerprint))
+        if found is None:
+            return {}
+        return {
+            task: Tally(gained=fresh.rewards if by_reward else fresh.passed, attempts=fresh.attempts)
+            for task, fresh in found.items()
+        }
 
     def history(self, task: Task) -> TaskHistory:
         """Add up a task's trials in all runs."""
@@ -235,8 +263,8 @@ class Book:
             prediction=_prediction_score(measured),
         )
         self.runs[run.id] = record
-        self._take_in(record, measured)
-        self._count_again(record, measured.score)
+        self._place(record)
+        self._count_again(measured)
         experiment = self.experiments[measured.experiment]
         changes: dict[str, object] = {
             "runs": tuple(dict.fromkeys((*experiment.runs, run.id))),
@@ -253,43 +281,51 @@ class Book:
             self.task_scores[experiment.n] = _task_scores(measured.score)
         self._update(experiment, changes)
 
-    def _take_in(self, record: RunRecord, measured: Measured) -> None:
+    def _place(self, record: RunRecord) -> None:
         run, number, fingerprint = record.run, record.experiment, record.run.suite.fingerprint
         if run.duel is None:
             self._suite_runs[number, fingerprint] = run.id
-            experiment = self.experiments[number]
-            if run.kind is RunKind.SUITE and (experiment.parent is None or experiment.decision is Decision.KEEP):
-                self._fresh[number, fingerprint][run.id] = measured.score.tasks
-            return
-        self._duels[run.kind, number, run.duel.opponent, fingerprint] = run.id
-        self._arms[run.id] = measured.arms
-        self._fresh[run.duel.opponent, fingerprint][run.id] = measured.arms[Arm.INCUMBENT].tasks
-        chosen = Arm.CANDIDATE if run.kind is RunKind.REVIEW else Arm.SCORE
-        self._fresh[number, fingerprint][run.id] = measured.arms[chosen].tasks
+        else:
+            self._duels[run.kind, number, run.duel.opponent, fingerprint] = run.id
+
+    def _fresh_in(self, measured: Measured) -> dict[int, tuple[TaskScore, ...]]:
+        """Return by experiment the trials of a run that had no part in choosing its harness."""
+        run, experiment = measured.run, self.experiments[measured.experiment]
+        if run.duel is not None:
+            chosen = Arm.CANDIDATE if run.kind is RunKind.REVIEW else Arm.SCORE
+            arms = measured.arms
+            return {run.duel.opponent: arms[Arm.INCUMBENT].tasks, experiment.n: arms[chosen].tasks}
+        is_chosen = experiment.parent is None or experiment.decision is Decision.KEEP
+        return {experiment.n: measured.score.tasks} if run.kind is RunKind.SUITE and is_chosen else {}
 
     def _judge(self, judged: Judged) -> None:
         self._judgements[judged.run] = judged
         self.pending = judged.run
         record = self.runs[judged.run]
+        if record.is_measured and not self.may_go_on(record):
+            self._open.pop(judged.run, None)
         if record.run.kind is RunKind.REVIEW:
             self.provisional = 0
         else:
             self._update(self.experiments[record.experiment], {"judgement": judged.judgement})
 
-    def _count_again(self, record: RunRecord, score: Score) -> None:
+    def _count_again(self, measured: Measured) -> None:
         """Count a run's trials; those of a run that is taken up again were counted before."""
-        before = self._unfinished.pop(record.run.id, None)
-        if before is not None:
-            self._count(before, -1)
-        self._count(score, 1)
-        if not record.is_measured:
-            self._unfinished[record.run.id] = score
+        record, suite = self.runs[measured.run.id], measured.run.suite.fingerprint
+        if record.run.id in self._open:
+            self._count(self._open.pop(record.run.id), -1)
+        fresh = {(number, suite): tasks for number, tasks in self._fresh_in(measured).items()}
+        part = _Part(measured.score.tasks, fresh)
+        self._count(part, 1)
+        if not record.is_measured or self.may_go_on(record):
+            self._open[record.run.id] = part
+        if measured.arms and measured.arms[Arm.SCORE].trials:
+            self._scores[record.run.id] = measured.arms[Arm.SCORE]
 
     def _decide(self, decided: Decided, entry: Entry) -> None:
         experiment = self.experiments[decided.experiment]
         changes = decided.model_dump(exclude={"experiment", "score_run"}) | {"decided_at": entry.at}
-        if decided.score_run:
-            score = self._arms[decided.score_run][Arm.SCORE]
+        if (score := self._scores.get(decided.score_run)) is not None:
             changes["score"] = score.model_copy(update={"tasks": ()})
             self.task_scores[experiment.n] = _task_scores(score)
         self._update(experiment, changes)
@@ -317,8 +353,12 @@ class Book:
         self._changed.add(experiment.n)
         self.experiments[experiment.n] = experiment.model_copy(update=changes)
 
-    def _count(self, score: Score, sign: int) -> None:
-        for task in score.tasks:
+    def _count(self, part: _Part, sign: int) -> None:
+        for key, tasks in part.fresh.items():
+            found = self._fresh.setdefault(key, defaultdict(_Fresh))
+            for task in tasks:
+                found[task.task].add(task, sign)
+        for task in part.tasks:
             totals = self._totals[task.task]
             totals.passed += sign * task.passed
             totals.attempts += sign * (task.attempts - task.unmeasured)

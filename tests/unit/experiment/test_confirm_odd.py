@@ -359,3 +359,21 @@ async def test_a_score_that_could_not_be_measured_is_measured_again_and_no_pair_
     assert {trial.id: trial for trial in second.trials}.items() >= {
         trial.id: trial for trial in first.trials if trial.counts
     }.items()
+
+
+async def test_a_duel_that_goes_on_counts_each_of_its_trials_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    workspace = made(tmp_path / "work", TASKS[:4], "t00", "t01")
+    async with opened(workspace) as lab:
+        await measured(lab)
+        run = await asked(lab, workspace, "t00", "t01", "t02_1", "t02_2")
+        await ended(lab, run.id)
+        await lab.keep(REFLECTION)
+        trials = len((await ended(lab, run.id)).trials)
+        histories = await lab.tasks()
+    assert trials == 2 * 4 * 8
+    assert [history.attempts for history in histories[0]] == [1 + 1 + 16] * 4
+    async with opened(workspace) as lab:
+        assert await lab.tasks() == histories
