@@ -32,7 +32,7 @@ _UNTOLD_SEC = 3.0
 """For the engine to tell of commands that died with their container."""
 _LIST_SEC = 5.0
 _AGAIN_SEC = 0.02
-_STOPPING_SEC = 5.0
+_STOPPING_SEC = 10.0
 """For a container whose main process was killed to stop and be started again."""
 _LAST_WORDS_SEC = 0.2
 """For what a dead command had written to arrive."""
