@@ -150,7 +150,7 @@ class Guide:
 
     async def _provable(self) -> str:
         """Say what a decision here is worth, as soon as the baseline is measured."""
-        score = self._record.book.experiments[0].score if self._record.book.incumbent else None
+        score = self._record.book.baseline.score if self._record.book.incumbent else None
         tasks = len(self._suites.scored)
         if score is None or not score.trials or not tasks:
             return ""
