@@ -109,7 +109,9 @@ class Course:
         return await self._set_up(step, bring, Packer())
 
     async def begin_work(self, step: Step) -> None:
-        """Give the agent its network."""
+        """Give the agent its network; what the task has started until now may stay when the agent is done."""
+        if step == self._task.steps[0]:
+            await self._sandbox.note_startup()
         await self._use(step.agent.network_mode)
 
     async def collect(self, step: Step, files: TrialFiles) -> tuple[str, ...]:

@@ -166,6 +166,14 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def note_startup(self) -> None:
+        """Note what the image's own start-up has made, before anybody works in it: `kill_all` leaves it alone.
+
+        Raises:
+            SandboxError: The sandbox is gone.
+        """
+        ...
+
     async def kill_all(self) -> None:
         """Kill every process that commands started, however they hid; files stay.
 

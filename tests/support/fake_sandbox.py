@@ -63,6 +63,9 @@ class FakeSandbox:
             raise SandboxError(f"The archive of {source} is over {limit_bytes} bytes.", "Fetch less.")
         return archive
 
+    async def note_startup(self) -> None:
+        """There is none."""
+
     async def kill_all(self) -> None:
         """Do nothing: nothing is left running."""
         self._check()

@@ -67,7 +67,7 @@ def harness(run_task: str, model: str = "stub") -> str:
 def make_workspace(
     folder: Path, *, agent: str, tasks: Mapping[str, Mapping[str, str]] | None = None, settings: str = ""
 ) -> Workspace:
-    """Make a committed workspace; without tasks it has one, `answer`. It keeps by the seed's rule if not told otherwise."""
+    """Make a committed workspace; without tasks it has one, `answer`; if not told otherwise the seed's rule keeps."""
     settings = settings if "[decision]" in settings else f"{settings}\n{SEED}"
     files = {"agent.py": agent, "autoagent.toml": on_bubblewrap(settings), ".gitignore": ".autoagent/\nresults.tsv\n"}
     write_tree(folder, files)

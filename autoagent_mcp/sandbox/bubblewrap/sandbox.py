@@ -115,6 +115,9 @@ class BubblewrapSandbox:
             answer = self._see_whole(await self._answer(channel, limit_bytes))
         return bytes(answer.parts.get(frames.DATA, b"")) if answer.last == b"1" else None
 
+    async def note_startup(self) -> None:
+        """See `Sandbox.note_startup`; there is none."""
+
     async def kill_all(self) -> None:
         """See `base.Sandbox.kill_all`."""
         channel = self._open(frames.KILL_ALL)

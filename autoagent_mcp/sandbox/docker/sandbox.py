@@ -276,11 +276,16 @@ class DockerSandbox:
     # What runs
 
     async def note_startup(self) -> None:
-        """Note what the image's own start-up has made: the processes that `kill_all` leaves alone."""
-        if self._spec.image.has_startup:
+        """See `base.Sandbox.note_startup`."""
+        if not self._spec.image.has_startup:
+            return
+        self._check()
+        try:
             listed = await self._ours.run(killing.list_processes(), _LIST_SEC)
             self._kept = frozenset(listed.stdout.decode().split())
             self._kept_outside = await self._processes()
+        except EngineError as error:
+            raise self._lost(error) from error
 
     async def kill_all(self) -> None:
         """See `base.Sandbox.kill_all`."""
