@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio
+import anyio.to_thread
 
 from autoagent_mcp.errors import AutoagentError, DecisionRefused
 from autoagent_mcp.experiment import duel as duels
@@ -187,11 +191,10 @@ class Confirmation:
         if case.is_vetoed:
             return run
         candidate = request.harnesses[Arm.CANDIDATE]
-        names = tuple(task.name for task in request.tasks)
         scoring = replace(
             request,
             harnesses={Arm.SCORE: candidate},
-            schedule=duels.scoring(names),
+            schedule=duels.scoring(self._suites.scored),
             allowance=self._spending.left(request.id),  # the hidden tasks have taken some
         )
         return await self._measure(scoring, self._bench, report)
@@ -206,7 +209,7 @@ class Confirmation:
         await self._require_accepted()
         if run.kind is RunKind.REVIEW:
             if run.state is RunState.COMPLETE:
-                await self._judge(run, duels.judge_review(run, case.duel))
+                await self._judge(run, await anyio.to_thread.run_sync(duels.judge_review, run, case.duel))
             return
         state = duels.stand(case.duel, run.trials, run.kind).state
         if run.state not in {RunState.COMPLETE, RunState.CUT} and state is not State.HOPELESS:
@@ -214,8 +217,8 @@ class Confirmation:
         if state is State.PROVEN and case.is_vetoed is None:  # broken off while the hidden tasks had their say
             return
         cheats = self._book.experiments[case.champion.n].cheats
-        judgement = duels.judge(run, case.duel, is_vetoed=bool(case.is_vetoed), cheats=cheats)
-        await self._judge(run, judgement)
+        judging = partial(duels.judge, run, case.duel, is_vetoed=bool(case.is_vetoed), cheats=cheats)
+        await self._judge(run, await anyio.to_thread.run_sync(judging))
 
     async def _require_accepted(self) -> None:
         """See that nothing was changed from outside: nothing is decided before a person has looked at it."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from autoagent_mcp.experiment.book import Tally
 from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, NO_WORSE, ROUNDS, margin_for, threshold_for
-from autoagent_mcp.experiment.power import power
+from autoagent_mcp.experiment.power import suite_power
 from autoagent_mcp.experiment.race import (
     VOID_PERCENT,
     Pair,
@@ -32,7 +32,7 @@ SCORE_RUNS = 2
 
 _SHOWN = 3
 FEW_TASKS = (
-    "With {tasks} visible tasks no change of usual size can be proven; a person must look at what is kept. "
+    "With so few visible tasks ({tasks}) no change of usual size can be proven; a person must look at what is kept. "
     "{fewest} tasks or more can tell a gain from luck."
 )
 
@@ -137,7 +137,7 @@ def scoring(tasks: Sequence[str]) -> Schedule:
 
 
 def judge(run: Run, duel: Duel, *, is_vetoed: bool, cheats: Sequence[str]) -> Judgement:
-    """Say what a duel with the incumbent led to.
+    """Say what a duel with the incumbent led to; takes up to half a second for a suite that was not judged before.
 
     Args:
         run: The run with its trials, complete or cut by a budget.
@@ -182,10 +182,16 @@ def _judgement(run: Run, duel: Duel, found: Standing, outcome: Outcome, reason: 
         difference_points=found.difference,
         low_points=found.low,
         high_points=found.high,
-        smallest_effect_points=power(tasks, threshold=threshold_for(tasks)).smallest_effect_points,
+        smallest_effect_points=suite_power(tasks, round(_pass_rate(run), 2)).smallest_effect_points,
         trials=len(run.trials),
         cost_usd=sum((trial.usage for trial in run.trials), Usage()).cost_usd,
     )
+
+
+def _pass_rate(run: Run) -> float:
+    """Return the share of the incumbent's trials that passed."""
+    passed = [trial.passed for trial in run.trials if trial.arm is Arm.INCUMBENT and trial.counts]
+    return sum(passed) / max(1, len(passed))
 
 
 def few_tasks(tasks: int) -> str:

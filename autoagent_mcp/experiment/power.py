@@ -15,9 +15,11 @@ from itertools import accumulate
 from random import Random
 from statistics import NormalDist
 
-from autoagent_mcp.experiment.evidence import ROUNDS, evidence
+from autoagent_mcp.experiment.evidence import ROUNDS, evidence, threshold_for
 from autoagent_mcp.models.base import Frozen
 
+_RECKONED_TASKS = 200
+"""For more tasks it would take seconds to reckon; the effect shrinks with the square root of their number."""
 _SURELY = 0.8
 _EPISODES = 300
 _SPREAD = 2.0  # standard deviation of the tasks' log-odds
@@ -34,6 +36,23 @@ class Power(Frozen):
     """The smallest true gain, in points of the pass rate, that is proven in 8 of 10 cases; None: none is."""
     trials: int
     """The most that one keep_change may take: the rounds, the settled tasks' pairs and two fresh runs for the score."""
+
+
+@lru_cache(maxsize=64)
+def suite_power(tasks: int, pass_rate: float) -> Power:
+    """Reckon what a suite can prove with its own threshold, once for each; takes up to half a second.
+
+    Args:
+        tasks: Visible tasks.
+        pass_rate: The incumbent's, from 0 to 1.
+    """
+    reckoned = min(tasks, _RECKONED_TASKS)
+    found = power(reckoned, threshold=threshold_for(tasks), pass_rate=pass_rate)
+    points = found.smallest_effect_points
+    return Power(
+        smallest_effect_points=None if points is None else round(points * math.sqrt(reckoned / tasks), 1),
+        trials=found.trials * tasks // reckoned,
+    )
 
 
 def power(tasks: int, *, threshold: float, rounds: int = ROUNDS, pass_rate: float | None = None) -> Power:

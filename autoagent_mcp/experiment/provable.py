@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
-
 from autoagent_mcp.experiment.duel import few_tasks
-from autoagent_mcp.experiment.evidence import threshold_for
-from autoagent_mcp.experiment.power import Power, power
+from autoagent_mcp.experiment.power import suite_power
 
 SEED_RULE = (
     'Under rule = "seed" one run decides. Of an agent that answers differently each time that is worth little: by luck '
     "alone a harness that is no better passes more trials in up to nearly every second run."
 )
-_RECKONED_TASKS = 200
-"""For more tasks it would take seconds to reckon; the effect shrinks with the square root of their number."""
 
 
 def provable(tasks: int, *, pass_rate: float, trial_cost_usd: float | None) -> str:
@@ -31,18 +25,7 @@ def provable(tasks: int, *, pass_rate: float, trial_cost_usd: float | None) -> s
 
 
 def _text(tasks: int, pass_rate: float, trial_cost_usd: float | None) -> str:
-    found = _power(tasks, pass_rate)
+    found = suite_power(tasks, pass_rate)
     points = found.smallest_effect_points
     money = "at unknown cost" if trial_cost_usd is None else f"about ${found.trials * trial_cost_usd:.2f}"
     return f"{'none' if points is None else f'{points:.1f} points'}, for up to {found.trials} trials ({money})"
-
-
-@lru_cache(maxsize=64)
-def _power(tasks: int, pass_rate: float) -> Power:
-    reckoned = min(tasks, _RECKONED_TASKS)
-    found = power(reckoned, threshold=threshold_for(tasks), pass_rate=pass_rate)
-    points = found.smallest_effect_points
-    return Power(
-        smallest_effect_points=None if points is None else points * math.sqrt(reckoned / tasks),
-        trials=found.trials * tasks // reckoned,
-    )

@@ -122,7 +122,7 @@ def test_with_few_tasks_it_says_that_a_person_must_look_and_an_unknown_price_sta
     text = provable(4, pass_rate=0.5, trial_cost_usd=None)
     assert "in up to" not in text
     assert "for up to 40 trials (at unknown cost); in one of 8" in text
-    assert "With 4 visible tasks no change of usual size can be proven; a person must look" in text
+    assert "With so few visible tasks (4) no change of usual size can be proven; a person must look" in text
     assert "a person must look" not in provable(20, pass_rate=0.5, trial_cost_usd=None)
     assert "in this suite of 20, none, for" in provable(20, pass_rate=1, trial_cost_usd=0)
 
@@ -248,7 +248,7 @@ async def test_where_no_task_can_run_any_more_nothing_is_proven(
     workspace = make_workspace(tmp_path / "work", agent=agent_py("answer"), settings='[decision]\nrule = "evidence"\n')
     async with opened(workspace) as lab:
         await measured(lab)
-        assert "With 1 visible task" in (await lab.brief()).text
+        assert "With so few visible tasks (1)" in (await lab.brief()).text
     (workspace.folder / "tasks" / "answer" / "environment" / "Dockerfile").write_text("FROM x\nRUN apt\n")
     async with opened(workspace) as lab:
         text = (await lab.brief()).text

@@ -135,7 +135,7 @@ async def test_what_is_undecided_goes_on_from_where_it_was(tmp_path: Path, monke
     assert two.judgement is not None
     assert (two.judgement.outcome, two.judgement.wins) == (Outcome.PROVISIONAL, 3)
     assert two.judgement.trials == 2 * 4 * 5 + 2 * 4
-    assert "With 4 visible tasks no change of usual size can be proven" in two.judgement.reason
+    assert "With so few visible tasks (4) no change of usual size can be proven" in two.judgement.reason
     assert two.decision is Decision.KEEP
     assert statuses(workspace)[1][1:] == ("keep", "Solve t00 t01 t02_1 t02_2 t02_5 (provisional)")
 

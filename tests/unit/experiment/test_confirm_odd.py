@@ -265,7 +265,7 @@ async def test_a_task_that_nobody_can_solve_makes_no_suite_large_enough(
     assert one.judgement is not None
     assert one.judgement.evidence > 1000
     assert (one.judgement.outcome, one.is_provisional) == (Outcome.PROVISIONAL, True)
-    assert "With 19 visible tasks" in one.judgement.reason
+    assert "With so few visible tasks (19)" in one.judgement.reason
 
 
 async def test_who_deletes_or_forges_trials_does_not_begin_anew(
