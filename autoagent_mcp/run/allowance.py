@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from autoagent_mcp.config import BudgetSettings
-from autoagent_mcp.gateway.meter import Amount
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.trial import Trial, Usage
-from autoagent_mcp.run.spent import spent_by
+from autoagent_mcp.models.trial import Usage
 
 _SEC_PER_HOUR = 3600.0
 _RAISE = "Raise it and restart the server to go on."
@@ -22,13 +18,9 @@ class Allowance(Frozen):
     seconds: float | None = None
     experiments: int | None = None
     """How many more may begin."""
-    dearest_trial: Amount | None = None
-    """What a trial of this workspace took at most; None where none is known, and a run has to find out."""
 
 
-def allowance(
-    budget: BudgetSettings, *, spent: Usage, experiments: int, hours: float, dearest_trial: Amount | None = None
-) -> Allowance:
+def allowance(budget: BudgetSettings, *, spent: Usage, experiments: int, hours: float) -> Allowance:
     """Return what is left of a workspace's budget, below 0 where more was taken.
 
     Args:
@@ -36,25 +28,13 @@ def allowance(
         spent: By all runs (`Run.spent`), for a run's own allowance by all others; an unknown cost is taken as 0.
         experiments: How many have begun.
         hours: In which the same runs went on (`Run.duration_sec`), added up.
-        dearest_trial: See `dearest`.
     """
     return Allowance(
         cost_usd=None if budget.max_cost_usd is None else budget.max_cost_usd - (spent.cost_usd or 0.0),
         tokens=None if budget.max_tokens is None else budget.max_tokens - spent.tokens,
         seconds=None if budget.max_hours is None else (budget.max_hours - hours) * _SEC_PER_HOUR,
         experiments=None if budget.max_experiments is None else budget.max_experiments - experiments,
-        dearest_trial=dearest_trial,
     )
-
-
-def dearest(trials: Iterable[Trial]) -> Amount | None:
-    """Return the most that one of these trials took, in money and in tokens; None of none."""
-    found = Amount()
-    counted = 0
-    for trial in trials:
-        counted += 1
-        found = found.or_more(spent_by(trial).amount)
-    return found if counted else None
 
 
 def refusal(left: Allowance, *, is_new_experiment: bool) -> str:

@@ -2,7 +2,7 @@
 
 What a trial costs is known when it has ended. Before one starts, what was spent, what those under way are expected to
 take in all, and what it is expected to take itself must fit together: so trials side by side end within one trial's
-cost of the limit. A trial is expected to take what the dearest known one took.
+cost of the limit. A trial is expected to take what the dearest one of its run took.
 
 As long as the money would do for all that each trial may take, they start at once. Where it would not and nothing is
 known yet, one goes ahead and shows; from there on their number doubles with those that ended, for the cheapest end
@@ -62,8 +62,7 @@ class Purse:
         self._limits = _limits(settings, allowance, earlier)
         left_sec = None if allowance.seconds is None else allowance.seconds - earlier_sec
         self._deadline = None if left_sec is None else anyio.current_time() + left_sec
-        self._is_told = allowance.dearest_trial is not None
-        self._dearest = allowance.dearest_trial or Amount()
+        self._dearest = Amount()
         self._known_trials = len(earlier)
         self._usage = Usage()
         for one in earlier:
@@ -121,10 +120,9 @@ class Purse:
         if self._taken(limit, most.of(limit.unit)) <= left:
             return True
         count = len(self._under_way)
-        if not self._is_told and not self._known_trials:
+        if not self._known_trials:
             return count == 0 and left > 0
-        is_shown = self._is_told or count < 2 * self._known_trials
-        return is_shown and self._taken(limit, self._expected(limit)) <= left
+        return count < 2 * self._known_trials and self._taken(limit, self._expected(limit)) <= left
 
     def _left(self, limit: _Limit) -> float:
         return limit.most - self._ended.of(limit.unit)

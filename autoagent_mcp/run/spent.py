@@ -29,11 +29,6 @@ class Spent(Frozen):
         return amount_of(self.usage).plus(amount_of(self.judge_usage))
 
 
-def spent_by(trial: Trial) -> Spent:
-    """Return what a trial took."""
-    return Spent(usage=trial.usage, judge_usage=trial.judge_usage)
-
-
 def spent_in(run: Path) -> tuple[Spent, ...]:
     """Return what each trial in a run's folder took, in no order; reads files.
 
@@ -57,7 +52,8 @@ def recorded(files: TrialFiles) -> Spent:
 
 def _in_folder(files: TrialFiles) -> Spent:
     if files.trial.exists():
-        return spent_by(Trial.model_validate_json(files.trial.read_bytes()))
+        trial = Trial.model_validate_json(files.trial.read_bytes())
+        return Spent(usage=trial.usage, judge_usage=trial.judge_usage)
     return recorded(files)
 
 

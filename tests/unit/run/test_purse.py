@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 
 import anyio
 import pytest
 
 from autoagent_mcp.config import BudgetSettings, RunSettings
 from autoagent_mcp.gateway.meter import Amount, Meter
-from autoagent_mcp.models.trial import Trial, Usage
-from autoagent_mcp.run.allowance import Allowance, allowance, dearest, left_text, refusal
+from autoagent_mcp.models.trial import Usage
+from autoagent_mcp.run.allowance import Allowance, allowance, left_text, refusal
 from autoagent_mcp.run.purse import Purse
 from autoagent_mcp.run.spent import Spent
 
 A_DOLLAR = RunSettings(max_cost_usd=1.0)
 A_CENT = Usage(model_calls=1, prompt_tokens=10, cost_usd=0.01)
-DIME = Amount(cost_usd=0.1, tokens=100)
+A_DIME = [Spent(usage=Usage(model_calls=1, prompt_tokens=100, cost_usd=0.1), judge_usage=Usage())]
 
 
 @pytest.fixture
@@ -103,16 +102,16 @@ async def test_one_goes_ahead_where_nothing_is_known_and_the_others_follow_step_
 
 
 async def test_how_much_is_left_of_the_workspaces_budget_is_not_told_as_hidden_tasks_took_of_it() -> None:
-    purse = Purse(RunSettings(), Allowance(cost_usd=0.7, dearest_trial=Amount(cost_usd=0.9)))
+    purse = Purse(RunSettings(), Allowance(cost_usd=1.6), [Spent(usage=cost(0.9), judge_usage=Usage())])
     async with waiting(purse, most_usd=5) as trials:
         await trials.ask(1)
         assert trials.refused == 1
     assert "budget.max_cost_usd" in purse.cut
-    assert "0.7" not in purse.cut
+    assert not any(amount in purse.cut for amount in ("0.7", "1.6"))
 
 
 async def test_money_in_flight_counts_until_it_is_spent() -> None:
-    purse = Purse(A_DOLLAR, Allowance(dearest_trial=DIME))
+    purse = Purse(RunSettings(max_cost_usd=1.125), Allowance(), A_DIME)
     async with waiting(purse, most_usd=5) as trials:
         await trials.ask(1)
         first = trials.running[0]
@@ -126,7 +125,7 @@ async def test_money_in_flight_counts_until_it_is_spent() -> None:
 
 
 async def test_what_a_trial_under_way_has_taken_is_expected_of_the_next() -> None:
-    async with waiting(Purse(A_DOLLAR, Allowance(dearest_trial=DIME)), most_usd=5) as trials:
+    async with waiting(Purse(RunSettings(max_cost_usd=1.125), Allowance(), A_DIME), most_usd=5) as trials:
         await trials.ask(1)
         trials.running[0].set_aside(cost(0.6))
         trials.running[0].settle(cost(0.6), cost(0.6))
@@ -152,12 +151,12 @@ async def test_what_was_taken_before_it_was_broken_off_counts() -> None:
 
 async def test_each_limit_is_named() -> None:
     for settings, left, name in (
-        (RunSettings(max_tokens=50), Allowance(dearest_trial=DIME), "run.max_tokens"),
-        (RunSettings(), Allowance(dearest_trial=DIME, tokens=50), "budget.max_tokens"),
-        (RunSettings(), Allowance(dearest_trial=DIME, cost_usd=0.05), "budget.max_cost_usd"),
+        (RunSettings(max_tokens=150), Allowance(), "run.max_tokens"),
+        (RunSettings(), Allowance(tokens=150), "budget.max_tokens"),
+        (RunSettings(), Allowance(cost_usd=0.15), "budget.max_cost_usd"),
         (RunSettings(), Allowance(seconds=0.0), "budget.max_hours"),
     ):
-        purse = Purse(settings, left)
+        purse = Purse(settings, left, A_DIME)
         async with waiting(purse, most_usd=5) as trials:
             await trials.ask(3)
             assert trials.refused == 3
@@ -176,22 +175,3 @@ def test_what_the_workspace_leaves() -> None:
     assert "budget.max_tokens and budget.max_hours" in refusal(spent_all, is_new_experiment=False)
     unlimited = allowance(BudgetSettings(), spent=A_CENT, experiments=9, hours=9)
     assert (unlimited, left_text(unlimited), refusal(unlimited, is_new_experiment=True)) == (Allowance(), "", "")
-
-
-def test_the_dearest_trial_with_its_judge() -> None:
-    def trial(usage: Usage, judge_usage: Usage) -> Trial:
-        at = datetime.now(timezone.utc)
-        return Trial(
-            id="one__1",
-            task="one",
-            attempt=1,
-            reward=1.0,
-            passed=True,
-            started_at=at,
-            duration_sec=1.0,
-            usage=usage,
-            judge_usage=judge_usage,
-        )
-
-    assert dearest([]) is None
-    assert dearest([trial(cost(0.25), cost(0.125)), trial(A_CENT, cost(0.0))]) == Amount(0.375, 20)
