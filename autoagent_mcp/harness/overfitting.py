@@ -33,49 +33,33 @@ _CLAUSE_ENDS = re.compile(r"""[;,:!?()\[\]{}"'`|<>]+\s*|\.\s+""")
 _PLAIN_WORD = re.compile(r"[A-Za-z]+")
 
 
-class _Owner(NamedTuple):
-    """Whose knowledge it is; a hidden task may have the name of another."""
-
-    task: str
-    is_hidden: bool
-
-
 class _Shared(NamedTuple):
     kind: FindingKind
     what: str
-    owner: _Owner
+    task: str
 
 
-_AllKnown: TypeAlias = Mapping[_Owner, Known]
+_AllKnown: TypeAlias = Mapping[str, Known]
 
 
 def scan(
-    candidate: Mapping[str, bytes],
-    incumbent: Mapping[str, bytes],
-    tasks: Sequence[Task],
-    allowed: str,
-    *,
-    hidden: Sequence[Task] = (),
+    candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], tasks: Sequence[Task], allowed: str
 ) -> tuple[Finding, ...]:
     """Find what a candidate has in common with tasks and its incumbent has not.
 
     Args:
         candidate: Its files by path.
         incumbent: The files that it is compared with; none where all of the candidate is to be looked at.
-        tasks: Those that may be named.
+        tasks: The visible ones: what is found in hidden ones would tell of them.
         allowed: The text of program.md.
-        hidden: Tasks of which no more is told than that something is shared with one of them.
     """
-    known = {_Owner(task.name, is_hidden=False): known_of(task) for task in tasks}
-    known |= {_Owner(task.name, is_hidden=True): known_of(task) for task in hidden}
+    known = {task.name: known_of(task) for task in tasks}
     changed = {path: content for path, content in candidate.items() if incumbent.get(path) != content}
     small = _within_limit(changed)
     before = _shared(_within_limit(incumbent), known, allowed)
     new = {shared: path for shared, path in _shared(small, known, allowed).items() if shared not in before}
     new = {shared: path for shared, path in new.items() if not any(_says_more(other, shared) for other in new)}
-    found = [_finding(shared, path) for shared, path in new.items() if not shared.owner.is_hidden]
-    if len(found) < len(new):
-        found.append(Finding(path="", what="", task="", kind=FindingKind.HIDDEN))
+    found = [_finding(shared, path) for shared, path in new.items()]
     large = sorted(changed.keys() - small.keys())
     found += [Finding(path=path, what="", task="", kind=FindingKind.TOO_LARGE) for path in large]
     return tuple(found)
@@ -96,7 +80,7 @@ def canaries_in(files: Mapping[str, bytes], canaries: Canaries) -> tuple[str, ..
 
 
 def _finding(shared: _Shared, path: str) -> Finding:
-    return Finding(path=path, what=shared.what[:_QUOTE_CHARS], task=shared.owner.task, kind=shared.kind)
+    return Finding(path=path, what=shared.what[:_QUOTE_CHARS], task=shared.task, kind=shared.kind)
 
 
 def _within_limit(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -124,7 +108,7 @@ def _shared(files: Mapping[str, bytes], known: _AllKnown, allowed: str) -> dict[
 
 def _says_more(one: _Shared, other: _Shared) -> bool:
     """Tell whether one makes the other superfluous: it holds it, or is the same without disguise."""
-    if one.owner != other.owner or other.kind is FindingKind.TASK_NAME or other.what not in one.what:
+    if one.task != other.task or other.kind is FindingKind.TASK_NAME or other.what not in one.what:
         return False
     return one.what != other.what or (other.kind is FindingKind.ENCODED and one.kind is not FindingKind.ENCODED)
 
@@ -151,29 +135,28 @@ class _Search:
             yield from self._literals([line], self._line_chars)
             yield from self._literals(_CLAUSE_ENDS.split(line), self._clause_chars)
             for name in file_names(line):
-                having = [owner for owner, known in self._known.items() if name in known.file_names]
+                having = [task for task, known in self._known.items() if name in known.file_names]
                 yield from self._special(FindingKind.FILE_NAME, name, having)
             for number in numbers(line):
-                having = [owner for owner, known in self._known.items() if number in known.numbers]
+                having = [task for task, known in self._known.items() if number in known.numbers]
                 yield from self._special(FindingKind.LITERAL, number, having)
 
     def names(self, text: str) -> Iterator[_Shared]:
         """Yield the tasks that are named."""
-        for owner in self._known:
-            name = owner.task
+        for name in self._known:
             if name in text and name not in self._allowed and _names(text, name):
-                yield _Shared(FindingKind.TASK_NAME, name, owner)
+                yield _Shared(FindingKind.TASK_NAME, name, name)
 
     def _literals(self, pieces: Iterable[str], least_chars: int) -> Iterator[_Shared]:
         for piece in (one.strip() for one in pieces):
             if len(piece) >= least_chars and sum(map(str.isalnum, piece)) >= HIDDEN_CHARS:
                 found = words(piece)
-                having = [owner for owner, known in self._known.items() if holds(known, found, piece)]
+                having = [task for task, known in self._known.items() if holds(known, found, piece)]
                 yield from self._special(FindingKind.LITERAL, piece, having)
 
-    def _special(self, kind: FindingKind, what: str, having: Sequence[_Owner]) -> Iterator[_Shared]:
+    def _special(self, kind: FindingKind, what: str, having: Sequence[str]) -> Iterator[_Shared]:
         if len(having) < GENERAL_TASKS and what not in self._allowed:
-            yield from (_Shared(kind, what, owner) for owner in having)
+            yield from (_Shared(kind, what, task) for task in having)
 
 
 def _names(text: str, name: str) -> bool:

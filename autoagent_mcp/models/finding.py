@@ -15,8 +15,6 @@ class FindingKind(str, Enum):
     LITERAL = "literal"
     ENCODED = "encoded"
     """Any of these in disguise: encoded, reversed or put together from pieces."""
-    HIDDEN = "hidden"
-    """Any of these, of a hidden task: neither what nor where is told."""
     TOO_LARGE = "too large"
     """The file was not looked at: prompts and code are not of that size, what is copied from somewhere is."""
 
@@ -25,18 +23,16 @@ class Finding(Frozen):
     """One thing that a candidate and a task have in common."""
 
     path: str
-    """The candidate's file; empty of a hidden task."""
+    """The candidate's file."""
     what: str
-    """The common text, undisguised and cut; empty where none is told."""
+    """The common text, undisguised and cut; empty of a file that was not looked at."""
     task: str
-    """Empty where none is told."""
+    """Empty of a file that was not looked at."""
     kind: FindingKind
 
     @property
     def sentence(self) -> str:
         """Say it to whoever decides."""
-        if self.kind is FindingKind.HIDDEN:
-            return "Something of it also stands in a hidden task."
         said = {
             FindingKind.TASK_NAME: f"names the task {self.task}",
             FindingKind.FILE_NAME: f"names {self.what!r}, a file of the task {self.task}",

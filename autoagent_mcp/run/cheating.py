@@ -5,24 +5,18 @@ One such trial blocks the keep, whatever the others gave: a score says nothing o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from autoagent_mcp.models.trial import Arm, Trial
 
 PASSED_IMPOSSIBLE = "It passed a task that cannot be solved."
 
 
-def cheats_of(trials: Iterable[Trial], hidden: Collection[str] = ()) -> tuple[str, ...]:
+def cheats_of(trials: Iterable[Trial]) -> tuple[str, ...]:
     """Say what shows that a candidate cheats; empty where nothing does.
 
     Args:
         trials: Of its runs, also those that measured nothing; the incumbent's beside it are passed over.
-        hidden: Names of the tasks that are not to be named, nor counted.
     """
     own = (trial for trial in trials if trial.arm is not Arm.INCUMBENT)
-    said = (f"{_who(trial, hidden)}: {cheat}" for trial in own for cheat in trial.cheats)
-    return tuple(dict.fromkeys(said))
-
-
-def _who(trial: Trial, hidden: Collection[str]) -> str:
-    return "A hidden task" if trial.task in hidden else f"Trial {trial.id}"
+    return tuple(dict.fromkeys(f"Trial {trial.id}: {cheat}" for trial in own for cheat in trial.cheats))

@@ -99,7 +99,6 @@ async def test_a_pass_of_a_task_that_cannot_be_solved_is_a_cheat_and_counts_for_
     one, two = done.run.trials
     assert (one.passed, one.cheats, two.passed, two.cheats) == (True, (PASSED_IMPOSSIBLE,), True, ())
     assert cheats_of(done.run.trials) == (f"Trial one__1: {PASSED_IMPOSSIBLE}",)
-    assert cheats_of(done.run.trials, hidden={"one"}) == (f"A hidden task: {PASSED_IMPOSSIBLE}",)
     found = score(done.run.trials)
     assert (found.trials, found.passed, found.avg_score) == (1, 1, 1.0)
     assert [task.task for task in found.tasks] == ["two"]

@@ -117,24 +117,6 @@ def test_words_of_every_day_are_not_named(tmp_path: Path) -> None:
     assert flags(candidate(line), tasks, "") == ()
 
 
-def test_of_hidden_tasks_nothing_is_told_but_that_something_is_shared(tmp_path: Path) -> None:
-    hidden = load(tmp_path / "hidden")
-    shown = load(tmp_path / "shown", {"other": ANSWER_TASK})
-    line = f"NOTE = 'sum-the-quarter: quarters.csv'\nANSWER = {ANSWER!r}\nCODED = {BYTES.hex()!r}"
-    (found,) = scan(candidate(line), {}, shown, "", hidden=hidden)
-    assert found.sentence == "Something of it also stands in a hidden task."
-    assert "quarter" not in found.model_dump_json()
-
-
-def test_a_hidden_task_may_have_the_name_of_another(tmp_path: Path) -> None:
-    hidden, shown = load(tmp_path / "hidden"), load(tmp_path / "shown", {NAME: {**ANSWER_TASK, "tests/a.csv": "1"}})
-    found = scan(candidate(f"ANSWER = {ANSWER!r}\nNOTE = 'a.csv'"), {}, shown, "", hidden=hidden)
-    assert {one.sentence for one in found} == {
-        "agent.py names 'a.csv', a file of the task sum-the-quarter.",
-        "Something of it also stands in a hidden task.",
-    }
-
-
 def test_the_boundary_hides_nothing_but_the_fixed_part_of_agent_py(tmp_path: Path) -> None:
     below = f"# === FIXED ADAPTER BOUNDARY ===\nANSWER = {ANSWER!r}\n".encode()
     assert flags({"agent.py": below}, load(tmp_path), "") == ()
