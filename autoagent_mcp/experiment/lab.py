@@ -241,9 +241,9 @@ class Lab:
         """Whether this server is the one that may start runs and decide."""
         return self._is_settled
 
-    def budget_note(self) -> str:
-        """Say which budget is used up, so that no run may start; empty where one may."""
-        return self._spending.refusal()
+    def notes(self) -> tuple[str, ...]:
+        """Say what every answer has to tell: what was changed from outside, and that the budget lets no run start."""
+        return (*self._shared.watch.notices, *filter(None, (self._spending.refusal(),)))
 
     def experiments(self) -> Sequence[Experiment]:
         """All experiments, oldest first."""

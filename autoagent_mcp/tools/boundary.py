@@ -20,7 +20,10 @@ from autoagent_mcp import config as config_file
 from autoagent_mcp.errors import AutoagentError
 from autoagent_mcp.experiment.lab import Lab, open_lab
 from autoagent_mcp.run.bench import open_bench
+from autoagent_mcp.tools.text import clip
 from autoagent_mcp.workspace import Workspace
+
+_NOTES_CHARS = 1_500
 
 P = ParamSpec("P")
 T = TypeVar("T", bound="Answer")
@@ -107,16 +110,20 @@ class Answer(Protocol):
 def speaks_mcp(
     tool: Callable[Concatenate[ToolContext, P], Awaitable[T]],
 ) -> Callable[Concatenate[ToolContext, P], Awaitable[T]]:
-    """Turn our errors into the ToolErrors whose text the client sees; a spent budget is told in every answer."""
+    """Turn our errors into the ToolErrors whose text the client sees.
+
+    What was changed from outside and a spent budget are told in every answer.
+    """
 
     @functools.wraps(tool)
     async def wrapper(ctx: ToolContext, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             answer = await tool(ctx, *args, **kwargs)
-            note = (await ctx.request_context.lifespan_context.lab()).budget_note()
+            lab = await ctx.request_context.lifespan_context.lab()
         except AutoagentError as error:
             raise ToolError(str(error)) from error
-        return answer.model_copy(update={"next": f"{note} {answer.next}"}) if note else answer
+        notes = clip(" ".join(lab.notes()), _NOTES_CHARS)
+        return answer.model_copy(update={"next": f"{notes} {answer.next}"}) if notes else answer
 
     return wrapper
 

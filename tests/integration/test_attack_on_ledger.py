@@ -47,6 +47,7 @@ async def test_the_ledger_refuses_changes_and_a_forged_row_is_put_back_and_nothi
         brief = (await call("get_brief"))["brief"]
         assert "Changed from outside and put back as far as there was a copy: the ledger, from entry 0 on." in brief
         assert rows(workspace)[: len(before)] == before
+        assert "from entry 0 on. Nothing is kept until a person" in (await call("read_ledger"))["next"]
         with pytest.raises(ToolFailed, match="accept-changes"):
             await call("keep_change", **KEEP)
         words = ["-m", "autoagent_mcp", "--workspace", str(tmp_path), "accept-changes", "--yes"]

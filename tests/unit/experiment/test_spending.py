@@ -24,11 +24,11 @@ async def test_what_was_spent_is_added_up_over_runs_and_servers(workspace: Works
         await measured(lab, "More")
     async with opened(workspace) as lab:
         assert "Left of the budget: $0.50" in (await lab.brief()).text
-        assert lab.budget_note() == ""
+        assert lab.notes() == ()
         edit(workspace, "apple")
         await measured(lab, "Less")
-        assert "budget.max_cost_usd" in lab.budget_note()
-        assert lab.budget_note() in (await lab.brief()).text
+        assert "budget.max_cost_usd" in lab.notes()[0]
+        assert lab.notes()[0] in (await lab.brief()).text
         edit(workspace, "damson")
         with pytest.raises(DecisionRefused, match=r"budget is used up: budget\.max_cost_usd"):
             await measured(lab, "Other")
@@ -45,7 +45,7 @@ async def test_no_more_experiments_begin_than_the_budget_has(workspace: Workspac
         await measured(lab)
         edit(workspace, "apple")
         await measured(lab, "Less")
-        assert lab.budget_note() == ""
+        assert lab.notes() == ()
         edit(workspace, "damson")
         with pytest.raises(DecisionRefused, match=r"budget\.max_experiments"):
             await measured(lab, "Other")
