@@ -121,5 +121,5 @@ def user_cache() -> Path:
 
 
 def user_state() -> Path:
-    """Return the folder for what must outlive a workspace: heads of ledger chains, runs on hidden tasks."""
+    """Return the folder for what no workspace may hold: heads of ledgers, the canaries' key, runs on hidden tasks."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "autoagent-mcp"
