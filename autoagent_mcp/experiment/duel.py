@@ -31,7 +31,7 @@ SCORE_RUNS = 2
 """Fresh runs of what was kept: they alone are its score."""
 
 _SHOWN = 3
-FEW_TASKS = (
+_FEW_TASKS = (
     "With so few visible tasks ({tasks}) no change of usual size can be proven; a person must look at what is kept. "
     "{fewest} tasks or more can tell a gain from luck."
 )
@@ -196,7 +196,7 @@ def _pass_rate(run: Run) -> float:
 
 def few_tasks(tasks: int) -> str:
     """Say that a suite is too small to prove anything; empty where it is not."""
-    return FEW_TASKS.format(tasks=tasks, fewest=FEWEST_TASKS) if tasks < FEWEST_TASKS else ""
+    return _FEW_TASKS.format(tasks=tasks, fewest=FEWEST_TASKS) if tasks < FEWEST_TASKS else ""
 
 
 def _outcome(found: Standing, tasks: int, *, is_vetoed: bool, margin: float) -> tuple[Outcome, str]:

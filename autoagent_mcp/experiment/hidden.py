@@ -44,7 +44,7 @@ _ROTATE = "The hidden tasks have had their say {bits} times. A person should put
 _TOO_LITTLE = "Too little could be measured on the hidden tasks to decide."
 _LOOK = "Call keep_change again; if that does not help, a person finds the reason in the user's state folder."
 _CUT = "A budget was used up before the hidden tasks had their say."
-_RAISE = "Raise it in autoagent.toml, and call keep_change again."
+_RAISE = "Raise it in autoagent.toml, restart the server and call keep_change again."
 _log = logging.getLogger(__name__)
 _disk = anyio.CapacityLimiter(2)
 

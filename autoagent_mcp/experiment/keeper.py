@@ -167,7 +167,10 @@ class Keeper:
 def commit_of(kept: Experiment) -> str:
     """Return the commit of an experiment that was kept. Raises: RepoError: the ledger has none."""
     if kept.kept_commit is None:
-        raise RepoError(f"Experiment {kept.n} was kept without a commit.", "The ledger was changed from outside.")
+        raise RepoError(
+            f"Experiment {kept.n} was kept without a commit, so the ledger was changed from outside.",
+            "Take .autoagent and the refs below refs/autoagent from a backup, or start in a fresh clone.",
+        )
     return kept.kept_commit
 
 

@@ -1,8 +1,4 @@
-"""The only place where git, runs and the ledger meet: measure the harness, keep it or take it back.
-
-What is decided is entered in the ledger first and done in git second, so that a crash between the two leaves a record
-from which the next start finishes the work.
-"""
+"""The door to a workspace's experiments: measure the harness, keep it or take it back, and say where we are."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Spending:
     def check(self, *, is_new_experiment: bool = False) -> None:
         """See that a run may start. Raises: DecisionRefused: the budget is used up."""
         if said := self.refusal(is_new_experiment=is_new_experiment):
-            raise DecisionRefused(said, "What was measured can still be read, kept or reverted.")
+            raise DecisionRefused(said, "What was measured can still be read and reverted.")
 
     def refusal(self, *, is_new_experiment: bool = False) -> str:
         """Say which limit lets no run start; empty where one may."""

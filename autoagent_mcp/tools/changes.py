@@ -26,13 +26,14 @@ async def keep_change(
 ) -> DecisionView:
     """Keep the harness as it is now, if it proves better: commits agent.py and .agent/ alone on the current branch.
 
-    Needs a finished suite run of exactly these files that was better than the incumbent. One run may be luck, so this
-    starts a confirm run: fresh trials of the change and the incumbent side by side, until it is proven or hopeless.
+    Needs a finished suite run of exactly these files that was better than the incumbent, or about as good with simpler
+    code. One run may be luck, so this starts a confirm run: fresh trials of the change and the incumbent side by side,
+    until it is proven or hopeless (under rule = "seed" in autoagent.toml that first run decides at once).
     Waits up to `wait_sec` (default 45, at most 3600), then answers with the verdict, or with a run that goes on: call
     wait_run. The verdict is kept, kept (provisional), refused or undecided; what was refused stays refused.
     `reflection` (20 to 4000 characters) answers: "If this exact task disappeared, would this still be a worthwhile
     harness improvement?" Where the change has names or texts in common with single tasks, the answer lists them and
-    asks for a `justification` (up to 4000 characters). Calling it again measures nothing twice.
+    asks for a `justification` (up to 4000 characters). Calling it again goes on from what was measured.
     """
     lab = await lab_of(ctx)
     asked = await lab.keep(reflection, justification)

@@ -55,8 +55,8 @@ async def spot_check(
 ) -> RunView:
     """Try the harness as it is now on a few named tasks (1 to 20), `attempts` times each (default 1, at most 10).
 
-    Quick and cheap. It can show that a change is no good; it can never keep one: only run_suite can. Waits up to
-    `wait_sec` (default 45, at most 3600), then answers "running": call wait_run.
+    Quick and cheap. It can show that a change is no good and never that it is good: that takes run_suite, then
+    keep_change. Waits up to `wait_sec` (default 45, at most 3600), then answers "running": call wait_run.
     """
     lab = await lab_of(ctx)
     run = await lab.start_spot(tuple(tasks), attempts=attempts, description=description)
@@ -71,7 +71,10 @@ async def wait_run(ctx: ToolContext, run: str, wait_sec: WaitSec = DEFAULT_WAIT_
 
 @speaks_mcp
 async def cancel_run(ctx: ToolContext, run: str) -> RunView:
-    """Stop a run. Trials that have ended stay, with their traces; run_suite takes the run up again where it stopped."""
+    """Stop a run. Trials that have ended stay, with their traces; the call that began it takes it up again from there.
+
+    That is run_suite, spot_check or keep_change, with the same files. A review begins again after a later keep.
+    """
     lab = await lab_of(ctx)
     return await view(lab, await lab.cancel(run))
 
