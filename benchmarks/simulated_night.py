@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist, fmean
 
+from autoagent_mcp.experiment.confirm import REVIEW_EVERY
+from autoagent_mcp.experiment.duel import SCORE_RUNS
 from autoagent_mcp.experiment.evidence import CONFIRMED, FEWEST_TASKS, threshold_for
+from autoagent_mcp.experiment.hidden import PAIRS
 from autoagent_mcp.experiment.race import Pair, Race, State, is_settled, opens_door, pooled, review_standing, standing
 
 CENTRE, SPREAD = -0.3, 2.0
 OVERFIT_SHARE, OVERFIT_HARM, SOLVED = 0.1, 0.15, 4.0
-PROVISIONAL_KEEPS_PER_REVIEW = 3
-VETO_PAIRS = 2
-SCORE_RUNS = 2
 _ALL_TASKS = [NormalDist(CENTRE, SPREAD).inv_cdf((step + 0.5) / 500) for step in range(500)]
 
 
@@ -229,8 +229,8 @@ class EvidenceNight:
 
     def is_vetoed(self, candidate: Harness) -> bool:
         """Pair the hidden tasks; nothing but this answer would leave the server."""
-        ours = sum(sum(self.world.run(candidate.hidden)) for _ in range(VETO_PAIRS))
-        theirs = sum(sum(self.world.run(self.night.champion.hidden)) for _ in range(VETO_PAIRS))
+        ours = sum(sum(self.world.run(candidate.hidden)) for _ in range(PAIRS))
+        theirs = sum(sum(self.world.run(self.night.champion.hidden)) for _ in range(PAIRS))
         return ours < theirs
 
     def keep(self, candidate: Harness, proof: float) -> None:
@@ -241,7 +241,7 @@ class EvidenceNight:
             self.confirmed = candidate, self.record
             return
         self.provisional += 1
-        if self.provisional == PROVISIONAL_KEEPS_PER_REVIEW:
+        if self.provisional == REVIEW_EVERY:
             self.review()
 
     def review(self) -> None:
