@@ -23,6 +23,12 @@ PROGRESS_SEC = 5.0
 WaitSec = Annotated[float, Field(ge=0, le=MAX_WAIT_SEC)]
 
 _DUELS = {RunKind.CONFIRM, RunKind.REVIEW}
+_AGAIN = {
+    RunKind.SUITE: "Call run_suite again",
+    RunKind.SPOT: "Call spot_check again",
+    RunKind.CONFIRM: "Call keep_change again",
+    RunKind.REVIEW: "A person runs autoagent-mcp review, or it begins again after a later keep",
+}
 
 
 async def wait_and_view(ctx: ToolContext, lab: Lab, run_id: str, wait_sec: float) -> RunView:
@@ -54,15 +60,14 @@ async def _report(ctx: ToolContext, run: Run) -> None:
 
 
 async def _next_step(lab: Lab, run: Run) -> str:
-    again = "keep_change" if run.kind is RunKind.CONFIRM else "run_suite"
     if not is_over(run):
         return f'The run goes on. Call wait_run(run="{run.id}").'
     if run.state is RunState.FAILED:
-        return f"The run failed. Mend what the error says, then call {again} again: what was measured stays."
+        return f"The run failed. Mend what the error says. {_AGAIN[run.kind]}: what was measured stays."
     if run.kind not in _DUELS and run.state is not RunState.COMPLETE:
-        return "The run did not finish. Call run_suite again: only the missing trials are run."
+        return f"The run did not finish. {_AGAIN[run.kind]}: only the missing trials are run."
     if run.kind not in _DUELS and score(run.trials).unmeasured:
-        return "Some trials measured nothing. Call run_suite again: only those are run again."
+        return f"Some trials measured nothing. {_AGAIN[run.kind]}: only those are run again."
     if run.kind is RunKind.SPOT:
         return "If it looks good, call run_suite; if not, edit agent.py again or call revert_change."
     return await lab.next_step(run)

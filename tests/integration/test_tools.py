@@ -140,14 +140,18 @@ async def test_text_from_a_sandbox_loses_its_control_characters_and_is_called_da
 
 async def test_a_run_that_goes_on_is_waited_for_and_cancelled(tmp_path: Path) -> None:
     slow = "async def run_task(environment, instruction):\n    await environment.exec('sleep 600')"
-    workspace = make_workspace(tmp_path, agent=harness(slow), settings=SETTINGS)
+    workspace = make_workspace(tmp_path, agent=harness(IDLES), settings=SETTINGS)
     write_tree(tmp_path, {"tasks/answer/task.toml": 'schema_version = "1.4"\n[agent]\ntimeout_sec = 600\n'})
     async with in_memory(workspace) as call:
-        started = await call("run_suite", description="the baseline", wait_sec=0)
-        assert started["state"] == "running"
-        same = await call("run_suite", description="asked again", wait_sec=0)
-        assert same["run"] == started["run"]
-        waited = await call("wait_run", run=started["run"], wait_sec=0.1)
-        assert "wait_run" in waited["next"]
-        assert (await call("cancel_run", run=started["run"]))["state"] == "cancelled"
-        assert (await call("cancel_run", run=started["run"]))["state"] == "cancelled"
+        await call("run_suite", description="the baseline", wait_sec=50)
+        workspace.agent.write_text(harness(slow), encoding="utf-8")
+        for tool, arguments in (("run_suite", {}), ("spot_check", {"tasks": ["answer"]})):
+            started = await call(tool, description="take one's time", wait_sec=0, **arguments)
+            assert started["state"] == "running"
+            same = await call(tool, description="asked again", wait_sec=0, **arguments)
+            assert same["run"] == started["run"]
+            waited = await call("wait_run", run=started["run"], wait_sec=0.1)
+            assert "wait_run" in waited["next"]
+            assert (await call("cancel_run", run=started["run"]))["state"] == "cancelled"
+            cancelled = await call("cancel_run", run=started["run"])
+            assert (cancelled["state"], f"Call {tool} again" in cancelled["next"]) == ("cancelled", True)
