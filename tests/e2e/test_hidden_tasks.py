@@ -73,5 +73,6 @@ async def test_what_a_client_receives_holds_no_word_of_a_hidden_task(
     assert [task["task"] for task in listed["tasks"]] == sorted(VISIBLE)
     received = (tmp_path / "stdout").read_bytes()
     assert received.count(b'"jsonrpc"') > 10
+    assert b"trials, " in received  # of a progress message
     assert secrets.found_in(received + (tmp_path / "stderr").read_bytes()) == []
     assert secrets.found_below(workspace.folder) == {}

@@ -42,10 +42,14 @@ def caller(client: Client) -> Call:
     """Return what calls a tool and returns its structured result, or raises ToolFailed."""
 
     async def call(tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        result = await client.call_tool(tool, arguments, read_timeout_seconds=300)
+        result = await client.call_tool(tool, arguments, read_timeout_seconds=300, progress_callback=_pass_over)
         if result.is_error:
             raise ToolFailed("".join(part.text for part in result.content if isinstance(part, TextContent)))
         assert result.structured_content is not None
         return result.structured_content
 
     return call
+
+
+async def _pass_over(progress: float, total: float | None, message: str | None) -> None:
+    """Take what a client that wants to hear of progress is sent."""
