@@ -72,7 +72,8 @@ def parse(line: str, number: int) -> Row:
         return Row.model_validate({**value, "body": canonical(value["body"])})
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(
-            f"Line {number} of {REF} is no entry: {error}.", "The ref was changed from outside."
+            f"Line {number} of {REF} is no entry, so it was changed from outside: {error}.",
+            f"Find out who did it. Where .autoagent/ledger.sqlite3 is whole it is written anew: git update-ref -d {REF}.",
         ) from error
 
 
