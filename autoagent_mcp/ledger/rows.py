@@ -73,7 +73,7 @@ def parse(line: str, number: int) -> Row:
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(
             f"Line {number} of {REF} is no entry, so it was changed from outside: {error}.",
-            f"Find out who did it. Where .autoagent/ledger.sqlite3 is whole it is written anew: git update-ref -d {REF}.",
+            f"Find out who did it. Where .autoagent/ledger.sqlite3 is whole, git update-ref -d {REF} renews it.",
         ) from error
 
 
