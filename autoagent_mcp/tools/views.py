@@ -11,7 +11,7 @@ from autoagent_mcp.experiment.learnt import kind_text
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Comparison, Experiment, Judgement, PredictionScore
 from autoagent_mcp.models.run import Run, RunState
-from autoagent_mcp.models.trial import Trial, Usage
+from autoagent_mcp.models.trial import Arm, Trial, Usage
 from autoagent_mcp.run.score import score
 from autoagent_mcp.tools.text import clip, cost_text
 
@@ -77,7 +77,9 @@ class RunView(Frozen):
     description: str
     done: int
     total: int
+    """Of a confirm run or a review: at most."""
     passed: int
+    """Of the change's own trials, not of those beside it."""
     avg_score: float | None
     unmeasured: int
     solved: tuple[str, ...] = ()
@@ -175,6 +177,7 @@ def run_view(
 ) -> RunView:
     """Show a run, with what changed against the incumbent, or what it proved, where that is known."""
     total = score(run.trials)
+    own = score([trial for trial in run.trials if trial.arm is not Arm.INCUMBENT])
     causes = Counter(trial.failure.cause.value for trial in run.trials if trial.failure)
     return RunView(
         run=run.id,
@@ -183,8 +186,8 @@ def run_view(
         description=clip(run.description, 300),
         done=len(run.trials),
         total=run.planned_trials,
-        passed=total.passed,
-        avg_score=_rounded(total.avg_score),
+        passed=own.passed,
+        avg_score=_rounded(own.avg_score),
         unmeasured=total.unmeasured,
         solved=_names(comparison.solved) if comparison else (),
         broken=_names(comparison.broken) if comparison else (),
