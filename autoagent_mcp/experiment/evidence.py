@@ -28,7 +28,7 @@ ROUNDS = 4
 """Rounds of one race: most candidates are refused in the first, and what four do not show is too small to pay for."""
 
 _FEW_TASKS_THRESHOLD, _MANY_TASKS_THRESHOLD = 3.0, 6.0
-_MANY_TASKS = 50
+_MANY_TASKS = 50  # and few are FEWEST_TASKS
 _WIDEST_MARGIN = 0.05
 _STAKES = tuple(step / 100 for step in range(5, 100, 10))
 _MOST = 1e12
@@ -73,11 +73,12 @@ def graded_evidence(differences: Iterable[float], *, margin: float = 0.0) -> flo
 
 
 def threshold_for(tasks: int) -> float:
-    """Return the evidence that keeps a candidate: 3, and 6 with 50 visible tasks or more.
+    """Return the evidence that keeps a candidate: 3 up to 20 visible tasks, 6 from 50 on, evenly rising between.
 
     Few tasks seldom reach 6 within the rounds. Many do, and there one lucky keep in three would be too many.
     """
-    return _MANY_TASKS_THRESHOLD if tasks >= _MANY_TASKS else _FEW_TASKS_THRESHOLD
+    share = (tasks - FEWEST_TASKS) / (_MANY_TASKS - FEWEST_TASKS)
+    return _FEW_TASKS_THRESHOLD + (_MANY_TASKS_THRESHOLD - _FEW_TASKS_THRESHOLD) * min(1.0, max(0.0, share))
 
 
 def margin_for(tasks: int) -> float:

@@ -131,5 +131,5 @@ def test_thousands_of_pairs_overflow_nothing() -> None:
 
 
 def test_the_threshold_and_the_margin_depend_on_the_number_of_tasks() -> None:
-    assert [threshold_for(tasks) for tasks in (1, 49, 50, 500)] == [3, 3, 6, 6]
+    assert [threshold_for(tasks) for tasks in (1, 20, 35, 50, 500)] == [3, 3, 4.5, 6, 6]
     assert [margin_for(tasks) for tasks in (1, 20, 50)] == [0.05, 0.05, 0.02]
