@@ -1,6 +1,6 @@
 """Where no Docker engine answers, tests that need one are skipped with the reason, or fail where it is required.
 
-Nothing is written to the user's own folders. Several processes may share the tests (`pytest -n 4 --dist loadgroup`).
+Nothing is written to the user's own folders. Several processes may share the tests (`pytest -n 4 --dist worksteal`).
 """
 
 from __future__ import annotations

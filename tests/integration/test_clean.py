@@ -22,7 +22,7 @@ from autoagent_mcp.sandbox.docker.engine import Engine
 
 AGE = "9000d"
 """Older than any image that this engine really has, and younger than those that a test makes."""
-pytestmark = pytest.mark.xdist_group("images")
+pytestmark = pytest.mark.usefixtures("images_alone")
 Client = Any
 """docker.APIClient, whose published types leave most of its methods unknown."""
 

@@ -11,7 +11,7 @@ from autoagent_mcp import task as task_files
 from autoagent_mcp.errors import SandboxError
 from autoagent_mcp.sandbox.docker.backend import DockerBackend, open_backend
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("images")]  # some look at all that the engine has
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images_alone")]  # some look at all that the engine has
 BASE = "debian:bookworm-slim"
 
 

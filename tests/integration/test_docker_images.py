@@ -25,7 +25,7 @@ from autoagent_mcp.models.task import EnvironmentConfig, ImageSource, Task
 from autoagent_mcp.sandbox.base import Backend, SandboxSpec
 from autoagent_mcp.sandbox.docker.backend import DockerBackend, open_backend
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("images")]  # some look at all that the engine has
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images_alone")]  # some look at all that the engine has
 
 BASE = "debian:bookworm-slim"
 MARK = f"autoagent-mcp.test={uuid.uuid4().hex}"
