@@ -27,8 +27,9 @@ else:
 _FILES = 1024
 """The usual soft limit, not the server's raised one: some programs walk through all numbers below it."""
 _CANNOT_ENTER, _CANNOT_START = 126, 127
-_CLEAN: dict[str, Any] = {"setsid": True, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
-"""A session of its own, and as usual the signals that Python ignores."""
+_IGNORED = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT]
+_CLEAN: dict[str, Any] = {"setsid": True, "setsigdef": _IGNORED}
+"""A session of its own, without the signals that Python ignores, or nohup and a shell's `&` have a server ignore."""
 _DRAIN_BYTES = 1 << 20
 """The most that is read of a pipe after the command ended: the largest pipe that an ordinary user can have."""
 
