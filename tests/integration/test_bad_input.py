@@ -128,7 +128,7 @@ async def test_a_harness_that_fails_at_import_fails_the_run_with_its_traceback(
     ],
 )
 async def test_whatever_run_task_does_ends_that_trial_alone(tmp_path: Path, body: str, cause: str) -> None:
-    task = {**ANSWER_TASK, "task.toml": 'schema_version = "1.4"\n[agent]\ntimeout_sec = 5\n'}
+    task = {**ANSWER_TASK, "task.toml": 'schema_version = "1.4"\n[agent]\ntimeout_sec = 8\n'}
     bad = {**task, "instruction.md": "Be bad.\n"}
     agent = harness(
         "async def run_task(environment, instruction):\n"

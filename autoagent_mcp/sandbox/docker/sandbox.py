@@ -28,6 +28,8 @@ _KILL_SEC = 1.5
 """For a command past its time to be killed from inside; then its container is started anew."""
 _KILL_ALL_SEC = 5.0
 _TOLD_SEC = 6.0
+_OOM_TOLD_SEC = 0.5
+"""An engine may tell that memory ran out a moment after it told that the command was killed."""
 _UNTOLD_SEC = 3.0
 """For the engine to tell of commands that died with their container."""
 _LIST_SEC = 5.0
@@ -79,14 +81,16 @@ class DockerSandbox:
             raise SandboxRefused(
                 f"A command in {self._spec.name} holds a NUL character.", "Send it without; put binary data in a file."
             )
-        ooms = self._watch.ooms(self._container)
+        oom = self._watch.next_oom(self._container)
         seconds = math.inf if timeout_sec is None else timeout_sec
         ended, timed_out = await self._run(argv, mark, seconds, cwd=cwd, env=env, user=user)
         if ended.status == _KILLED and not timed_out:
             await self._start_where_lost()
+            with anyio.move_on_after(_OOM_TOLD_SEC):
+                await oom.wait()
         if ended.never_ran and ended.stdout.startswith(_NO_USER.encode()):
             raise self._unknown_user(user)
-        return self._result(ended, timed_out=timed_out, is_out_of_memory=self._watch.ooms(self._container) > ooms)
+        return self._result(ended, timed_out=timed_out, is_out_of_memory=oom.is_set())
 
     async def _run(
         self,

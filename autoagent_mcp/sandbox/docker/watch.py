@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -32,7 +31,7 @@ class Watch:
     def __init__(self, engine: Engine, owner: str) -> None:
         self._engine = engine
         self._owner = owner
-        self._ooms: Counter[str] = Counter()
+        self._ooms: dict[str, anyio.Event] = {}
         self._stops: dict[str, anyio.Event] = {}
         self._events: requests.Response | None = None
         self._is_stopped = False
@@ -41,9 +40,9 @@ class Watch:
         self.network: str | None = None
         """The engine's name for the network that sandboxes of this process share, once it is made."""
 
-    def ooms(self, container: str) -> int:
-        """Return how often memory has run out in a container."""
-        return self._ooms[container]
+    def next_oom(self, container: str) -> anyio.Event:
+        """Return what is set when memory runs out in a container the next time."""
+        return self._ooms.setdefault(container, anyio.Event())
 
     def next_stop(self, container: str) -> anyio.Event:
         """Return what is set when a container stops, or is stopped, the next time."""
@@ -109,7 +108,6 @@ class Watch:
 
     def _note(self, event: Mapping[str, Any]) -> None:
         container = event["Actor"]["ID"]
-        if event["Action"] == "oom":
-            self._ooms[container] += 1
-        elif container in self._stops:
-            self._stops.pop(container).set()
+        waiting = self._ooms if event["Action"] == "oom" else self._stops
+        if container in waiting:
+            waiting.pop(container).set()

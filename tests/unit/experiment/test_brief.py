@@ -72,7 +72,7 @@ async def test_a_refused_change_is_a_lesson_and_a_near_miss_until_its_tasks_are_
     async with opened(workspace) as lab:
         baseline = await measured(lab)
         told = (
-            "in this suite of 20, 19.7 points, for up to 200 trials (about $50.00); in one of 40, 13.9 points, for up"
+            "in this suite of 20, 19.7 points, for up to 200 trials (about $50.00); in one of 40, 14.5 points, for up"
         )
         assert told in await lab.next_step(baseline)
         assert told in (await lab.brief()).text
