@@ -30,8 +30,10 @@ IN_MEMORY = {"files in memory", "many empty files"}
 
 
 def _greedy() -> list[object]:
-    mark = pytest.mark.only_on("bubblewrap", "a container's files are on the disk")
-    return [pytest.param(how, marks=mark) if how in IN_MEMORY else how for how in GREEDY]
+    on_disk = pytest.mark.only_on("bubblewrap", "a container's files are on the disk")
+    chosen = pytest.mark.only_on("bubblewrap", "the kernel chooses which process of a container it kills")
+    marks = {**dict.fromkeys(IN_MEMORY, on_disk), "many processes": chosen}
+    return [pytest.param(how, marks=marks[how]) if how in marks else how for how in GREEDY]
 
 
 @pytest.mark.parametrize("how", _greedy())
