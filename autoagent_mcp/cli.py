@@ -87,6 +87,33 @@ def gateway(
     anyio.run(partial(serve_outside, context.obj, port=port, out=out, trials=trials))
 
 
+@app.command()
+def http(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="The address to listen on; any but loopback needs a given token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 8765,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The token that clients must show; else AUTOAGENT_HTTP_TOKEN, or one kept in your state."),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A name that clients may call this server by, such as that of a proxy."),
+    ] = None,
+) -> None:
+    """Serve MCP over streamable HTTP to several clients at once, until SIGINT or SIGTERM.
+
+    The only line on stdout is the address, written once it listens. There is no TLS: see docs/deployment.md.
+    """
+    from autoagent_mcp.streamable_http.serve import serve_http  # noqa: PLC0415 - see the module's docstring
+
+    anyio.run(
+        partial(serve_http, context.obj, host=host, port=port, token_file=token_file, names=tuple(names or ()))
+    )
+
+
 @tasks_app.command()
 def check(
     context: typer.Context,

@@ -16,6 +16,7 @@ from mcp.types import ToolAnnotations
 
 from autoagent_mcp import __version__
 from autoagent_mcp._tasks import background_tasks
+from autoagent_mcp.tools.arguments import refuse_unknown
 from autoagent_mcp.tools.boundary import Door
 from autoagent_mcp.tools.changes import keep_change, revert_change
 from autoagent_mcp.tools.ledger import get_brief, list_tasks, read_ledger
@@ -48,22 +49,26 @@ TOOLS = (
 )
 
 
-def build_server(workspace: Workspace) -> MCPServer[Any]:
-    """Make the server for one workspace; nothing of the workspace is opened before the first tool call."""
+def build_server(workspace: Workspace, door: Door | None = None) -> MCPServer[Any]:
+    """Make the server for one workspace; nothing of the workspace is opened before the first tool call.
+
+    Args:
+        workspace: What the tools are about.
+        door: The way to its lab, for a caller that will close it; else one is made.
+    """
+    way = door or Door(workspace)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[Door]:
-        door = Door(workspace)
         async with background_tasks() as group:
-            group.start_soon(door.attend)
-            group.start_soon(_end_on_signal, door)
+            group.start_soon(way.attend)
             try:
-                yield door
+                yield way
             finally:
                 with anyio.CancelScope(shield=True):
-                    await door.close()
+                    await way.close()
 
-    tools = [Tool.from_function(tool, annotations=annotations) for tool, annotations in TOOLS]
+    tools = [refuse_unknown(Tool.from_function(tool, annotations=annotations)) for tool, annotations in TOOLS]
     return MCPServer(
         "autoagent",
         title="autoagent-mcp",
@@ -77,12 +82,20 @@ def build_server(workspace: Workspace) -> MCPServer[Any]:
 
 async def serve_stdio(workspace: Workspace) -> None:
     """Serve MCP over stdin and stdout until the client is gone or a signal comes."""
+    log_to_workspace(workspace)
+    door = Door(workspace)
+    async with background_tasks() as group:
+        group.start_soon(_end_on_signal, door)
+        await build_server(workspace, door).run_stdio_async()
+
+
+def log_to_workspace(workspace: Workspace) -> None:
+    """Log to the workspace's own file, where this is a workspace."""
     if workspace.folder.is_dir() and workspace.agent.exists():
         workspace.state.mkdir(exist_ok=True)
         handler = logging.FileHandler(workspace.log, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         logging.getLogger().addHandler(handler)
-    await build_server(workspace).run_stdio_async()
 
 
 async def _end_on_signal(door: Door) -> None:

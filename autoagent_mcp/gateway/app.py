@@ -6,19 +6,16 @@ verifier that asks a model gets a session of its own, for the judge's model.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-import anyio
 import pydantic_core
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from autoagent_mcp._tasks import background_tasks
+from autoagent_mcp._web import listen, serving
 from autoagent_mcp.config import ModelSettings, Spending
 from autoagent_mcp.errors import GatewayError
 from autoagent_mcp.gateway.api import RefusedError
@@ -39,8 +36,6 @@ from autoagent_mcp.sandbox.base import Sandbox
 from autoagent_mcp.task.canary import Canaries
 
 _HOST = "127.0.0.1"
-_KEEP_ALIVE_SEC = 75
-_HEADER_LIMIT_BYTES = 32 * 1024
 _PLACE_PARTS = 4
 
 
@@ -176,69 +171,17 @@ def _at(model: ModelSettings, local_url: str | None) -> str | None:
     return local_url if model.provider == "local" else None
 
 
-class _Server(uvicorn.Server):
-    """uvicorn as a part of a larger program: it leaves signals alone and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listens = anyio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listens.set()
-
-    async def run_shielded(self, listener: socket.socket) -> None:
-        """Serve until told to exit; a cancellation does not reach it, so that it closes its connections."""
-        with anyio.CancelScope(shield=True):
-            await self.serve([listener])
-
-
 @asynccontextmanager
 async def _serving(gateway: Gateway, port: int) -> AsyncGenerator[None]:
     """Serve the gateway's app on a loopback port."""
-    config = uvicorn.Config(
-        gateway.app,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SEC,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=_HEADER_LIMIT_BYTES,
-    )
-    server = _Server(config)
-    listener = _listener(port)
-    gateway.port = listener.getsockname()[1]
-    async with background_tasks() as group:
-        group.start_soon(server.run_shielded, listener)
-        await server.listens.wait()
-        try:
-            yield
-        finally:
-            server.should_exit = True
-
-
-def _listener(port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it each answer waits 40 ms for an ACK.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if port:  # else what was closed a minute ago would still hold it
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((_HOST, port))
+        listener = listen(_HOST, port)
     except OSError as error:
-        listener.close()
         hint = "Choose another port." if port else "Allow loopback connections."
         raise GatewayError(f"No server can listen on {_HOST}:{port}: {error}.", hint) from error
-    return listener
+    gateway.port = listener.getsockname()[1]
+    async with serving(gateway.app, listener):
+        yield
 
 
 def _listed(routes: Sequence[Route]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from typing_extensions import ParamSpec, Self
 
 from autoagent_mcp import config as config_file
-from autoagent_mcp.errors import AutoagentError
+from autoagent_mcp.errors import AutoagentError, SetupError
 from autoagent_mcp.experiment.lab import Lab, open_lab
 from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.tools.text import clip
@@ -51,7 +51,10 @@ class Door:
         """
         if self._lab is None:
             answered = anyio.Event()
-            await self._knocks.send(answered)
+            try:
+                await self._knocks.send(answered)
+            except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+                raise SetupError("The server is about to end.", "Call again once it was started again.") from error
             await answered.wait()
         if self._lab is None:
             raise self._error or RuntimeError("the lab neither opened nor said why")
