@@ -109,9 +109,7 @@ def http(
     """
     from autoagent_mcp.streamable_http.serve import serve_http  # noqa: PLC0415 - see the module's docstring
 
-    anyio.run(
-        partial(serve_http, context.obj, host=host, port=port, token_file=token_file, names=tuple(names or ()))
-    )
+    anyio.run(partial(serve_http, context.obj, host=host, port=port, token_file=token_file, names=tuple(names or ())))
 
 
 @tasks_app.command()
