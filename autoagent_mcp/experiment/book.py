@@ -242,6 +242,7 @@ class Book:
                 parent=began.parent,
                 base_commit=began.base_commit,
                 kind_of_change=began.kind_of_change,
+                author=began.author,
                 started_at=entry.at,
             )
         )
@@ -324,7 +325,8 @@ class Book:
 
     def _decide(self, decided: Decided, entry: Entry) -> None:
         experiment = self.experiments[decided.experiment]
-        changes = decided.model_dump(exclude={"experiment", "score_run"}) | {"decided_at": entry.at}
+        changes = decided.model_dump(exclude={"experiment", "score_run", "author"})
+        changes |= {"decided_at": entry.at, "decided_by": decided.author}
         if (score := self._scores.get(decided.score_run)) is not None:
             changes["score"] = score.model_copy(update={"tasks": ()})
             self.task_scores[experiment.n] = _task_scores(score)

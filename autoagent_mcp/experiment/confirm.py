@@ -21,6 +21,7 @@ from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.race import State
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.experiment.spending import Spending
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.experiment import Experiment, Judged, Judgement, Outcome
 from autoagent_mcp.models.run import Duel, Run, RunKind, RunState
 from autoagent_mcp.models.trial import Arm
@@ -64,12 +65,13 @@ class Confirmation:
     def _book(self) -> Book:
         return self._record.book
 
-    async def keep(self, door: RunRecord, reflection: str) -> Run | None:
+    async def keep(self, door: RunRecord, reflection: str, author: Author | None = None) -> Run | None:
         """Let a change that passed the door show what it is worth.
 
         Args:
             door: Its run of the suite as it is now.
             reflection: The client's words for the keep.
+            author: Who asks.
 
         Returns:
             The run that goes on now; None where the matter is settled: the experiment has the judgement.
@@ -87,12 +89,12 @@ class Confirmation:
             return None
         self._runs.check_idle()
         self._spending.check()
-        duel = await self._take_up(known) if known else await self.draw(door, reflection)
+        duel = await self._take_up(known) if known else await self.draw(door, reflection, author)
         request = await self._request(RunKind.CONFIRM, known, duel, champion=experiment, opponent=incumbent)
         notices = (f"This takes {duels.most_text(duel, door.score)}.", *door.run.notices)
         return self._start(_Case(replace(request, notices=notices), duel, experiment))
 
-    async def draw(self, door: RunRecord, reflection: str = "") -> Duel:
+    async def draw(self, door: RunRecord, reflection: str = "", author: Author | None = None) -> Duel:
         """Lay down what a change has to show, with the most trials that it may take."""
         incumbent = self._decisions.require_incumbent()
         score = await self._record.score(door)
@@ -100,9 +102,10 @@ class Confirmation:
         tallies = self._book.tallies(incumbent.n, door.run.suite.fingerprint, by_reward=by_reward)
         candidate = self._book.experiments[door.experiment].candidate
         is_simpler = candidate.complexity < incumbent.candidate.complexity
-        return duels.draw(
+        duel = duels.draw(
             incumbent.n, score.tasks, tallies, is_simpler=is_simpler, by_reward=by_reward, reflection=reflection
         )
+        return duel.model_copy(update={"author": author})
 
     async def review(self) -> Run:
         """Test what was kept provisionally against the baseline, on the suite as it is now; see `duel.judge_review`.
@@ -239,7 +242,7 @@ class Confirmation:
             if experiment.n == incumbent.n:
                 await self._carry_out_review(experiment, judgement)
         elif judgement.outcome in _KEPT and run.duel.opponent == incumbent.n:
-            await self._keeper.keep_confirmed(experiment, run, judgement, run.duel.reflection)
+            await self._keeper.keep_confirmed(experiment, run, judgement, run.duel)
             if self._book.provisional >= REVIEW_EVERY:
                 self._runs.afterwards(self._begin_review)
 

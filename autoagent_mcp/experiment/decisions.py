@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from autoagent_mcp._text import quote
 from autoagent_mcp.errors import DecisionRefused, NotComparableError
 from autoagent_mcp.experiment.book import DECIDED, Book, RunRecord
 from autoagent_mcp.experiment.comparison import compare
@@ -11,10 +12,13 @@ from autoagent_mcp.experiment.decision import decide, open_door
 from autoagent_mcp.experiment.keeper import Keeper, commit_of
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.harness import boundary
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.experiment import Comparison, Decided, Decision, Experiment, Outcome, Verdict
 from autoagent_mcp.models.run import Run, RunKind
 
 _UNMEASURED = "Reverted without having been measured."
+CRASH_CHARS = 300
+"""Of what a harness said as it broke; the run has more of it."""
 
 
 class Decisions:
@@ -57,10 +61,10 @@ class Decisions:
         """
         incumbent, run = self.require_incumbent(), record.run
         if record.crash:
-            return Verdict(decision=Decision.CRASH, reason=record.crash)
+            return Verdict(decision=Decision.CRASH, reason=quote(record.crash, CRASH_CHARS))
         if not record.is_measured:
             unmeasured = record.score.unmeasured
-            what = f"{unmeasured} of its trials measured nothing" if unmeasured else run.error.rstrip(".")
+            what = f"{unmeasured} of its trials measured nothing" if unmeasured else quote(run.error, CRASH_CHARS)
             raise DecisionRefused(
                 f"Run {run.id} is {run.state.value} and cannot decide{f': {what}' if what else ''}.",
                 "Call run_suite again: only what is missing is run.",
@@ -91,7 +95,7 @@ class Decisions:
             raise DecisionRefused("There is no baseline yet.", "Call run_suite with the unmodified agent.py first.")
         return self._book.incumbent
 
-    async def asked(self, fingerprint: str) -> RunRecord | None:
+    async def door(self, fingerprint: str) -> RunRecord | None:
         """Return the suite run that lets the working files be kept; None where they are kept already.
 
         Args:
@@ -126,18 +130,19 @@ class Decisions:
         await self._keeper.save(self._book.experiments[record.experiment], editable)
         return record
 
-    async def keep_at_once(self, record: RunRecord, reflection: str) -> None:
-        """Keep, by the seed's rule, what one suite run shows. Raises: see `asked`."""
+    async def keep_at_once(self, record: RunRecord, reflection: str, author: Author | None) -> None:
+        """Keep, by the seed's rule, what one suite run shows. Raises: see `door`."""
         comparison = await self.comparison(record.run)
         decided = Decided(
             experiment=record.experiment,
             decision=Decision.KEEP,
             reason=(await self.verdict(record)).reason,
             reflection=reflection,
+            author=author,
         )
         await self._keeper.keep(decided, _gain(record, comparison), record.run.id)
 
-    async def revert(self, lesson: str) -> Experiment:
+    async def revert(self, lesson: str, author: Author | None = None) -> Experiment:
         """Make the working files the incumbent's again and enter the lesson; what was there stays in git.
 
         Where the files are the incumbent's already, the last change that was not decided takes the lesson; where there
@@ -155,25 +160,26 @@ class Decisions:
         if editable == target or (found is not None and found.n == incumbent.n):
             experiment = self._last_open()
         else:
-            experiment = found or await self._record.begin(editable, _UNMEASURED)
+            experiment = found or await self._record.begin(editable, _UNMEASURED, author)
         self._refuse_running(experiment)
         with anyio.CancelScope(shield=True):
             if editable != target:
                 await self._keeper.save(experiment or incumbent, editable)
             if experiment is not None:
-                await self._drop(experiment, lesson)
+                await self._drop(experiment, lesson, author)
             if editable != target:
                 await self._repo.revert(commit_of(incumbent), replacing=editable)
         if experiment is None:
             return self._book.last_decided or incumbent
         return self._book.experiments[experiment.n]
 
-    async def _drop(self, experiment: Experiment, lesson: str) -> None:
+    async def _drop(self, experiment: Experiment, lesson: str, author: Author | None) -> None:
         if experiment.decision is Decision.KEEP or (experiment.decision and experiment.reason == lesson):
             return
         is_crash = bool(experiment.runs) and bool(self._book.runs[experiment.runs[-1]].crash)
         decision = Decision.CRASH if is_crash else Decision.REVERT
-        await self._record.append(DECIDED, Decided(experiment=experiment.n, decision=decision, reason=lesson))
+        decided = Decided(experiment=experiment.n, decision=decision, reason=lesson, author=author)
+        await self._record.append(DECIDED, decided)
 
     def _suite_run(self, experiment: Experiment | None, fingerprint: str) -> RunRecord:
         """Return the suite run that speaks for the working files."""

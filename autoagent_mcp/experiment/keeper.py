@@ -11,7 +11,7 @@ from autoagent_mcp.errors import RepoError
 from autoagent_mcp.experiment.book import DECIDED, Book
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.models.experiment import Decided, Decision, Experiment, Judgement, Outcome
-from autoagent_mcp.models.run import Run
+from autoagent_mcp.models.run import Duel, Run
 from autoagent_mcp.repo import Editable
 
 _SUBJECT_CHARS = 72
@@ -29,7 +29,7 @@ class Keeper:
     def _book(self) -> Book:
         return self._record.book
 
-    async def keep_confirmed(self, experiment: Experiment, run: Run, judgement: Judgement, reflection: str) -> None:
+    async def keep_confirmed(self, experiment: Experiment, run: Run, judgement: Judgement, duel: Duel) -> None:
         """Keep what a duel with the incumbent has shown to be better.
 
         Raises:
@@ -39,7 +39,8 @@ class Keeper:
             experiment=experiment.n,
             decision=Decision.KEEP,
             reason=judgement.reason,
-            reflection=reflection,
+            reflection=duel.reflection,
+            author=duel.author,
             is_provisional=judgement.outcome is Outcome.PROVISIONAL,
             score_run=run.id,
         )
@@ -54,6 +55,7 @@ class Keeper:
             reason=judgement.reason,
             reflection=champion.reflection,
             kept_commit=champion.kept_commit,
+            author=champion.decided_by,
         )
         await self._record.append(DECIDED, decided)
 
@@ -80,6 +82,7 @@ class Keeper:
                 reason=confirmed.reason,
                 reflection=confirmed.reflection,
                 kept_commit=commit,
+                author=confirmed.decided_by,
             )
             for one in fallen:
                 dropped = Decided(experiment=one.n, decision=Decision.REVERT, reason=reason, reflection=one.reflection)
@@ -130,6 +133,7 @@ class Keeper:
                 reflection=incumbent.reflection,
                 kept_commit=commit,
                 is_provisional=incumbent.is_provisional,
+                author=incumbent.decided_by,
             )
             await self._record.append(DECIDED, decided)
         await self._repo.keep(commit)

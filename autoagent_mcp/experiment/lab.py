@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 import anyio
 
 from autoagent_mcp._tasks import background_tasks
-from autoagent_mcp.errors import AutoagentError, LedgerError, RepoError, UnknownNameError
+from autoagent_mcp.errors import AutoagentError, LedgerError, UnknownNameError
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
@@ -23,9 +22,11 @@ from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.experiment.runs import Measure, Runs
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.experiment.spending import Spending
+from autoagent_mcp.experiment.starting import Starter, Wanted
 from autoagent_mcp.experiment.suites import Suites
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.ledger import Ledger
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.experiment import (
     Asked,
     Brief,
@@ -35,12 +36,11 @@ from autoagent_mcp.models.experiment import (
     PredictionScore,
     TaskHistory,
 )
-from autoagent_mcp.models.run import Excluded, Prediction, Progress, Run, RunKind, Suite
-from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import Arm, Trial, TrialFiles
-from autoagent_mcp.repo import Editable, Repo
+from autoagent_mcp.models.run import Excluded, Progress, Run, RunKind
+from autoagent_mcp.models.trial import Trial, TrialFiles
+from autoagent_mcp.repo import Repo
 from autoagent_mcp.run.bench import Bench
-from autoagent_mcp.run.run import RunRequest, measure
+from autoagent_mcp.run.run import measure
 
 _FOLLOW_SEC = 1.0
 """How often a server that only reads looks at what the other one did, and whether it is gone."""
@@ -60,6 +60,7 @@ class Lab:
         self._suites = shared.suites
         self._guards = Guards(shared)
         self._spending = Spending(shared)
+        self._starter = Starter(shared, self._guards, self._spending)
         self._keeper = Keeper(shared)
         self._decisions = Decisions(shared, self._keeper)
         self._confirmation = Confirmation(shared, self._decisions, self._keeper, self._spending)
@@ -108,7 +109,12 @@ class Lab:
                 _log.exception("This server cannot take over")
 
     async def start_suite(
-        self, description: str, expect_fixed: Sequence[str] = (), expect_broken: Sequence[str] = ()
+        self,
+        description: str,
+        expect_fixed: Sequence[str] = (),
+        expect_broken: Sequence[str] = (),
+        *,
+        by: Author | None = None,
     ) -> Run:
         """Start measuring the harness as it is now on the whole suite, or return the run that did or does so.
 
@@ -120,6 +126,7 @@ class Lab:
             expect_fixed: Tasks that are expected to become solved. What is expected counts only of a change, and from
                 before its run began: the run that is returned has it as its `prediction`, or has an earlier one.
             expect_broken: Tasks that are expected to break.
+            by: Who asks.
 
         Raises:
             UnknownNameError: There is no such task to expect something of.
@@ -132,9 +139,13 @@ class Lab:
             await self._load()
             self._suites.require()
             expected = self._suites.prediction(expect_fixed, expect_broken)
-            return await self._start(RunKind.SUITE, description, self._suites.tasks, self._suites.whole, expected)
+            suites = self._suites
+            wanted = Wanted(RunKind.SUITE, description, suites.tasks, suites.whole, prediction=expected, author=by)
+            return await self._starter.start(wanted)
 
-    async def start_spot(self, tasks: Sequence[str], *, attempts: int, description: str) -> Run:
+    async def start_spot(
+        self, tasks: Sequence[str], *, attempts: int, description: str, by: Author | None = None
+    ) -> Run:
         """Start measuring the harness as it is now on a few tasks, or return the run that did or does so.
 
         Raises:
@@ -147,7 +158,7 @@ class Lab:
             await self._load()
             self._decisions.require_incumbent()
             some, suite = self._suites.spot(tasks, attempts=attempts)
-            return await self._start(RunKind.SPOT, description, some, suite)
+            return await self._starter.start(Wanted(RunKind.SPOT, description, some, suite, author=by))
 
     async def run(self, run_id: str) -> Run:
         """Return a run as it stands. Raises: UnknownNameError: there is no such run."""
@@ -183,12 +194,13 @@ class Lab:
             )
         return trials[trial_id], files
 
-    async def keep(self, reflection: str, justification: str = "") -> Asked:
+    async def keep(self, reflection: str, justification: str = "", *, by: Author | None = None) -> Asked:
         """Keep the harness as it is now, at once or by a run that shows what it is worth.
 
         Args:
             reflection: Whether the change would be worthwhile without the very tasks it helped.
             justification: Why what it has in common with single tasks is none the less general; may be empty.
+            by: Who asks.
 
         Raises:
             DecisionRefused: It was not measured as it is, its first run was no improvement, or it cheats.
@@ -204,16 +216,16 @@ class Lab:
                 editable = await self._repo.read()
                 if experiment is not None and boundary.identity(editable.files) == experiment.candidate.identity:
                     return Asked(experiment=experiment, run=active)
-            record = await self._decisions.asked(self._suites.whole.fingerprint)
+            record = await self._decisions.door(self._suites.whole.fingerprint)
             if record is None:
                 return Asked(experiment=self._decisions.require_incumbent(), run=None)
             await self._check(record, justification)
             words = f"{reflection}\n\nJustification: {justification}" if justification else reflection
             run = None
             if self._bench.config.decision.rule == "seed":
-                await self._decisions.keep_at_once(record, words)
+                await self._decisions.keep_at_once(record, words, by)
             else:
-                run = await self._confirmation.keep(record, words)
+                run = await self._confirmation.keep(record, words, by)
             return Asked(experiment=self._record.book.experiments[record.experiment], run=run)
 
     async def _check(self, record: RunRecord, justification: str) -> None:
@@ -227,10 +239,10 @@ class Lab:
             await self._load_accepted()
             return await self._confirmation.review()
 
-    async def revert(self, lesson: str) -> Experiment:
+    async def revert(self, lesson: str, *, by: Author | None = None) -> Experiment:
         """Take the change back. Raises: see `Decisions.revert`."""
         async with self._change():
-            return await self._decisions.revert(lesson)
+            return await self._decisions.revert(lesson, by)
 
     @property
     def is_writing(self) -> bool:
@@ -287,54 +299,6 @@ class Lab:
             _log.exception("What was judged before could not be carried out")
         await self._bench.backend.remove_leftovers(self._bench.workspace.id)
 
-    async def _start(
-        self,
-        kind: RunKind,
-        description: str,
-        tasks: tuple[Task, ...],
-        suite: Suite,
-        prediction: Prediction | None = None,
-    ) -> Run:
-        book = self._record.book
-        editable = await self._repo.read()
-        boundary.check(editable.files, model=self._bench.config.model.name)
-        experiment = book.by_identity(boundary.identity(editable.files))
-        active = self._runs.active
-        if active is not None and experiment is not None and _is_of(active, experiment, suite):
-            return active
-        if book.incumbent is None:
-            await self._check_unmodified(editable)
-        known = book.run_of(experiment.n, suite.fingerprint) if experiment else None
-        if known is not None and known.is_measured:
-            return await self._runs.run(known.run.id)
-        self._runs.check_idle()
-        self._spending.check(is_new_experiment=experiment is None)
-        experiment = experiment or await self._record.begin(editable, description)
-        request = RunRequest(
-            id=known.run.id if known else self._runs.next_id(),
-            kind=kind,
-            description=known.run.description if known else description,
-            candidate=experiment.candidate.tree,
-            harnesses={Arm.CANDIDATE: (await self._repo.at(experiment.candidate.commit)).files},
-            tasks=tasks,
-            suite=suite,
-            prediction=known.run.prediction if known else prediction if self._is_change(experiment) else None,
-            allowance=self._spending.left(known.run.id if known else None),
-            notices=await self._guards.look_at(editable.files),
-        )
-        return self._runs.start(request.started(), experiment.n, partial(self._shared.measure, request, self._bench))
-
-    def _is_change(self, experiment: Experiment) -> bool:
-        incumbent = self._record.book.incumbent
-        return incumbent is not None and experiment.n != incumbent.n
-
-    async def _check_unmodified(self, editable: Editable) -> None:
-        if await self._repo.at("HEAD") != editable:
-            raise RepoError(
-                "agent.py or .agent/ differ from what is committed, and the first run must be the unmodified baseline.",
-                "Put your change aside until the baseline is measured (git stash), or commit it as the baseline.",
-            )
-
     async def _load(self) -> None:
         await self._suites.load()
         await self._guards.plant()
@@ -386,7 +350,3 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
             yield lab
     finally:
         await ledger.close()
-
-
-def _is_of(active: Run, experiment: Experiment, suite: Suite) -> bool:
-    return active.candidate == experiment.candidate.tree and active.suite.fingerprint == suite.fingerprint

@@ -15,6 +15,7 @@ from autoagent_mcp.experiment.decision import crash_of
 from autoagent_mcp.experiment.kind import kind_of_change
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.ledger import Ledger
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Began, Candidate, ChangeKind, Comparison, Experiment, Measured, Tried
 from autoagent_mcp.models.run import Run, RunKind, RunState, Score
@@ -76,7 +77,7 @@ class Record:
             await self.catch_up()
             await self._publish()
 
-    async def begin(self, editable: Editable, description: str) -> Experiment:
+    async def begin(self, editable: Editable, description: str, author: Author | None = None) -> Experiment:
         """Put a new candidate into safety in git and enter its experiment.
 
         Raises:
@@ -99,6 +100,7 @@ class Record:
                 parent=incumbent.candidate.tree if incumbent else None,
                 base_commit=await self.repo.head(),
                 kind_of_change=await self._kind_of_change(incumbent, editable),
+                author=author,
             )
             await self.append(BEGAN, began)
         return self.book.experiments[number]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.run import Run, Score
 from autoagent_mcp.models.task import Task
@@ -127,6 +128,8 @@ class Experiment(Frozen):
     """The incumbent's tree at the time; None for the baseline."""
     kind_of_change: tuple[ChangeKind, ...] = ()
     """Which parts differ from that incumbent's."""
+    author: Author | None = None
+    """Who began it; None where the ledger does not say."""
     runs: tuple[str, ...] = ()
     score: Score | None = None
     """Of its last finished suite run, without its tasks, of which there are many; None while it has none."""
@@ -150,6 +153,8 @@ class Experiment(Frozen):
     """The commit on the branch, where it was kept."""
     started_at: datetime
     decided_at: datetime | None = None
+    decided_by: Author | None = None
+    """Who asked for the decision; None where the server took it, and where the ledger does not say."""
 
 
 class Asked(Frozen):
@@ -170,6 +175,7 @@ class Began(Frozen):
     parent: str | None
     base_commit: str
     kind_of_change: tuple[ChangeKind, ...] = ()
+    author: Author | None = None
 
 
 class Tried(Frozen):
@@ -215,6 +221,7 @@ class Decided(Frozen):
     is_provisional: bool = False
     score_run: str = ""
     """The run whose score is the experiment's from now on; empty where it is as it was."""
+    author: Author | None = None
 
 
 class TaskHistory(Frozen):

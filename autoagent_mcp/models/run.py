@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.trial import Trial, Usage
 
@@ -107,6 +108,8 @@ class Duel(Frozen):
     most_trials: int
     reflection: str = ""
     """The client's words for the keep."""
+    author: Author | None = None
+    """Who asked for the keep."""
 
 
 class Prediction(Frozen):
