@@ -176,6 +176,54 @@ def review(context: typer.Context) -> None:
     anyio.run(run_review, context.obj)
 
 
+@app.command()
+def init(
+    context: typer.Context,
+    folder: Annotated[Path | None, typer.Argument(help="Made where it is missing; else where you are.")] = None,
+    harness: Annotated[Literal["openai", "claude"], typer.Option(help="Whose SDK agent.py uses.")] = "openai",
+) -> None:
+    """Make a workspace in a new folder or an existing repository; nothing that is there is overwritten."""
+    from autoagent_mcp.init.init import init as make  # noqa: PLC0415 - see the module's docstring
+    from autoagent_mcp.init.told import lines  # noqa: PLC0415 - see the module's docstring
+
+    for line in lines(make(folder.resolve() if folder else context.obj.folder, harness)):
+        typer.echo(line)
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list for scripts.")] = False,
+) -> None:
+    """Look whether a night can begin: git, sandboxes, model, tasks, permissions. Changes nothing; status 1 if not."""
+    from autoagent_mcp.doctor.doctor import examine  # noqa: PLC0415 - see the module's docstring
+    from autoagent_mcp.doctor.told import show  # noqa: PLC0415 - see the module's docstring
+
+    findings = anyio.run(partial(examine, context.obj, is_offline=offline))
+    raise typer.Exit(0 if show(findings, as_json=as_json) else 1)
+
+
+@app.command()
+def connect(
+    context: typer.Context,
+    client: Annotated[
+        str, typer.Argument(help="claude-code, claude-desktop, codex, gemini, opencode, cursor or vscode.")
+    ],
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Write it into the client's file; else print it.")] = False,
+    user: Annotated[bool, typer.Option("--user", help="For all of the user's projects, not this one alone.")] = False,
+    workspace: Annotated[Path | None, typer.Option(help="The workspace that the client is to work on.")] = None,
+) -> None:
+    """Print or write the configuration with which a client starts this server on the workspace."""
+    from autoagent_mcp.connect.connect import connect as make  # noqa: PLC0415 - see the module's docstring
+    from autoagent_mcp.connect.told import show  # noqa: PLC0415 - see the module's docstring
+
+    place = Workspace(folder=workspace.resolve()) if workspace else context.obj
+    show(make(place, client, for_user=user, is_write=write), is_write=write)
+
+
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from autoagent_mcp.repo.files import Editable
+from autoagent_mcp.repo.git import Git
 from autoagent_mcp.repo.refs import MovedRef
-from autoagent_mcp.repo.repo import Repo, Snapshot
+from autoagent_mcp.repo.repo import FALLBACK_IDENTITY, Repo, Snapshot, find
 
-__all__ = ["Editable", "MovedRef", "Repo", "Snapshot"]
+__all__ = ["FALLBACK_IDENTITY", "Editable", "Git", "MovedRef", "Repo", "Snapshot", "find"]

@@ -32,7 +32,8 @@ from autoagent_mcp.workspace import EDITABLE, Workspace
 _LEDGER = f"{REFS}/ledger"
 _INCUMBENT = f"{REFS}/incumbent"
 _LEDGER_FILE = "ledger.jsonl"
-_FALLBACK_IDENTITY = "autoagent-mcp <autoagent-mcp@localhost>"
+FALLBACK_IDENTITY = "autoagent-mcp <autoagent-mcp@localhost>"
+"""Whose commits ours are where git knows nobody."""
 _IN_PROGRESS = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
@@ -70,7 +71,7 @@ class Repo:
             SetupError: There is no git, no repository, or not one that a harness can be kept in.
             RepoError: There is no commit yet, HEAD is detached, or a merge or the like is under way.
         """
-        git, folder = await anyio.to_thread.run_sync(_find, workspace.folder)
+        git, folder = await anyio.to_thread.run_sync(find, workspace.folder)
         repo = cls(workspace, git, folder)
         await repo._in_thread(repo._check_head)
         return repo
@@ -265,7 +266,7 @@ class Repo:
         """The user's name and address, as git itself finds them; ours where it finds none."""
         found = self._git.try_text("var", "GIT_COMMITTER_IDENT")
         match = re.fullmatch(r"(.+ <[^<>\n]+>) \d+ [+-]\d+", found or "")
-        return match[1] if match else _FALLBACK_IDENTITY
+        return match[1] if match else FALLBACK_IDENTITY
 
     def _prepare_keep(self, candidate: str, message: str) -> str:
         head, head_tree = self._git.text("rev-parse", "HEAD", "HEAD^{tree}").split("\n")
@@ -350,8 +351,12 @@ class Repo:
                 path.unlink(missing_ok=True)
 
 
-def _find(folder: Path) -> tuple[Git, Path]:
-    """Find the repository of a folder and see that it is one of its own."""
+def find(folder: Path) -> tuple[Git, Path]:
+    """Return git in a folder and its .git; blocks.
+
+    Raises:
+        SetupError: There is no git, no repository, or the folder is not the top of one of its own.
+    """
     if not folder.is_dir():
         raise SetupError(f"There is no folder {folder}.", "Start the server with --workspace and a folder that exists.")
     git = Git(folder)

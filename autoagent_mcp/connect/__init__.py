@@ -1,0 +1,1 @@
+"""`autoagent-mcp connect`: the configuration with which a client starts the server."""

@@ -1,0 +1,1 @@
+"""`autoagent-mcp init`: a workspace in a new or an existing repository."""

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -e
+cp nginx.conf nginx.conf.bak
