@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import anyio.to_thread
 
+from autoagent_mcp._text import quote
 from autoagent_mcp.errors import AutoagentError, DecisionRefused, NotComparableError
 from autoagent_mcp.experiment import brief as brief_room
 from autoagent_mcp.experiment import duel as duels
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
-from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.decisions import CRASH_CHARS, Decisions
 from autoagent_mcp.experiment.guards import Guards
 from autoagent_mcp.experiment.learnt import learn
 from autoagent_mcp.experiment.provable import SEED_RULE, provable
@@ -76,7 +77,8 @@ class Guide:
         book = self._record.book
         record, incumbent = book.runs.get(run.id), book.incumbent
         if record is not None and record.crash and incumbent is None:
-            return f"{record.crash} That is no baseline: mend agent.py (or autoagent.toml), commit it, call run_suite."
+            crash = quote(record.crash, CRASH_CHARS)
+            return f"{crash} That is no baseline: mend agent.py (or autoagent.toml), commit it, call run_suite."
         if record is None or incumbent is None:
             return "Call get_brief for the next step."
         if run.kind in {RunKind.CONFIRM, RunKind.REVIEW}:

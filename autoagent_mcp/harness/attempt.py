@@ -9,6 +9,7 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
+from autoagent_mcp._text import quote
 from autoagent_mcp.errors import HarnessError, SandboxError
 from autoagent_mcp.harness.tunnel import Line, Tunnel
 from autoagent_mcp.models.base import Frozen
@@ -19,6 +20,8 @@ _START_SEC = 120.0
 _RELEASE_SEC = 10.0
 """A child is dead some milliseconds after it was told to be; a host that needs this long is not trusted any more."""
 _PROBE_SEC = 20.0
+_LINE_CHARS = 300
+_TRACEBACK_CHARS = 2_000
 _disk = anyio.CapacityLimiter(8)
 
 
@@ -78,7 +81,8 @@ async def imported(tunnel: Tunnel, timeout_sec: float) -> tuple[str, ...]:
         )
     if "error" in words:
         raise _import_error(words["error"])
-    return (words["notice"],) if words.get("notice") else ()
+    notice = words.get("notice", "")
+    return (quote(notice, _LINE_CHARS),) if notice else ()
 
 
 async def attempt(tunnel: Tunnel, order: Order) -> HarnessEnd:
@@ -158,4 +162,5 @@ def _import_error(traceback: str) -> HarnessError:
     cure = "Correct it and call again."
     if "_API_KEY" in traceback:
         cure = "Make clients in run_task or create_agent: only there the variables of the model are set."
-    return HarnessError(f"agent.py cannot be imported: {last}", f"{cure} It ended so:\n{traceback}")
+    said = f"agent.py cannot be imported: {quote(last, _LINE_CHARS)}"
+    return HarnessError(said, f"{cure} It ended so:\n{quote(traceback, _TRACEBACK_CHARS)}")

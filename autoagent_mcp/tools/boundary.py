@@ -7,7 +7,7 @@ without this. Anything that is not ours is a bug: the SDK logs its traceback and
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Protocol, TypeVar
 
@@ -20,10 +20,12 @@ from autoagent_mcp import config as config_file
 from autoagent_mcp.errors import AutoagentError, SetupError
 from autoagent_mcp.experiment.lab import Lab, open_lab
 from autoagent_mcp.run.bench import open_bench
-from autoagent_mcp.tools.text import clip
+from autoagent_mcp.tools.text import ANSWER_LIMIT_CHARS, RESULT_LIMIT_CHARS, clip
 from autoagent_mcp.workspace import Workspace
 
 _NOTES_CHARS = 1_500
+_CUT_CHARS = 100
+"""What is put in where a note is cut."""
 
 P = ParamSpec("P")
 T = TypeVar("T", bound="Answer")
@@ -105,6 +107,10 @@ class Answer(Protocol):
         """What to do now."""
         ...
 
+    def model_dump_json(self, *, indent: int | None = None) -> str:
+        """Return it as JSON."""
+        ...
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
         """Return a copy with other values."""
         ...
@@ -124,11 +130,19 @@ def speaks_mcp(
             answer = await tool(ctx, *args, **kwargs)
             lab = await ctx.request_context.lifespan_context.lab()
         except AutoagentError as error:
-            raise ToolError(str(error)) from error
-        notes = clip(" ".join(lab.notes()), _NOTES_CHARS)
-        return answer.model_copy(update={"next": f"{notes} {answer.next}"}) if notes else answer
+            raise ToolError(clip(str(error), ANSWER_LIMIT_CHARS)) from error
+        return _told(answer, lab.notes())
 
     return wrapper
+
+
+def _told(answer: T, notes: Sequence[str]) -> T:
+    """Put what every answer has to tell before what to do now, as far as there is room for it."""
+    if not notes:
+        return answer
+    room = RESULT_LIMIT_CHARS - len(answer.model_dump_json(indent=2)) - _CUT_CHARS
+    told = clip(" ".join(notes), min(_NOTES_CHARS, room))
+    return answer.model_copy(update={"next": f"{told} {answer.next}"})
 
 
 async def lab_of(ctx: ToolContext) -> Lab:

@@ -10,16 +10,21 @@ from typing import Annotated, Any
 import anyio
 from pydantic import Field
 
+from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.trial import Trial, TrialFiles
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
-from autoagent_mcp.tools.text import DATA_NOTE, clean, clip
+from autoagent_mcp.tools.text import DATA_NOTE, clean, clip, quote, size
+from autoagent_mcp.trace.reading import all_steps, text_of
 
 FIELD_CHARS = 1_500
-STEPS_CHARS = 5_500
-WHOLE_STEP_CHARS = 7_000
-OUTPUT_CHARS = 1_200
+STEPS_CHARS = 4_000
+WHOLE_STEP_CHARS = 5_500
+OUTPUT_CHARS = 1_000
 NO_REASONING = "No reasoning came from this model in this trial."
+_SHOWN_CALLS = 8
+_NOTICES_SHOWN = 3
+_INDENT_CHARS = 6
 
 _disk = anyio.CapacityLimiter(4)
 
@@ -72,31 +77,75 @@ async def read_trace(
     Long fields are cut in the middle; `step` shows a single step in full, paged. Pages count from 1. There is a trace
     of every trial, also of one that crashed, ran out of time or was killed.
     """
-    lab = await lab_of(ctx)
+    return await trace_view(await lab_of(ctx), run, trial, page, step)
+
+
+async def trace_view(lab: Lab, run: str, trial: str, page: int, step: int | None = None) -> TraceView:
+    """Show a page of a trace, or of one step of it.
+
+    Raises:
+        UnknownNameError, LedgerError: See `Lab.trial`.
+    """
     found, files = await lab.trial(run, trial)
-    trajectory = await anyio.to_thread.run_sync(_read, files, limiter=_disk)
     if step is not None:
-        return _whole_step(run, found, trajectory, step, page)
-    return await anyio.to_thread.run_sync(_page, run, found, files, trajectory, page, limiter=_disk)
+        return await anyio.to_thread.run_sync(_whole_step, run, found, files, step, page, limiter=_disk)
+    return await anyio.to_thread.run_sync(_page, run, found, files, page, limiter=_disk)
 
 
-def _read(files: TrialFiles) -> dict[str, Any]:
+def read_trajectory(files: TrialFiles) -> dict[str, Any]:
+    """Read a trial's trace."""
     return json.loads(files.trajectory.read_bytes())
 
 
-def _page(run: str, trial: Trial, files: TrialFiles, trajectory: dict[str, Any], page: int) -> TraceView:
-    steps = _all_steps(trajectory)
+def step_view(number: int, step: dict[str, Any], limit_chars: int, calls_shown: int = _SHOWN_CALLS) -> StepView:
+    """Show a step with at most so much of each of its fields, and so many of its calls."""
+    observation: dict[str, Any] = step.get("observation") or {}
+    calls = step.get("tool_calls") or ()
+    results = observation.get("results") or ()
+    extra: dict[str, Any] = step.get("extra") or {}
+    return StepView(
+        step=number,
+        source=clip(str(step["source"]), 100),
+        at=clip(str(step.get("timestamp") or ""), 40),
+        message=quote(text_of(step.get("message")), limit_chars),
+        reasoning=quote(text_of(step.get("reasoning_content")), limit_chars),
+        tool_calls=tuple(
+            quote(f"{one['function_name']}({json.dumps(one['arguments'], ensure_ascii=False)})", limit_chars)
+            for one in calls[:calls_shown]
+        ),
+        results=tuple(quote(text_of(one.get("content")), limit_chars) for one in results[:calls_shown]),
+        error=quote(text_of(extra.get("error")), limit_chars),
+    )
+
+
+def room_of(view: StepView) -> int:
+    """Return how many characters a step takes in a result, where it is indented further than alone."""
+    shown = view.model_dump_json(indent=2)
+    return len(shown) + _INDENT_CHARS * (shown.count("\n") + 1)
+
+
+def failure_text(trial: Trial) -> str:
+    """Tell why a trial failed, with what was said about it; "" where it did not."""
+    return f"{trial.failure.cause.value}: {quote(trial.failure.detail, 600)}" if trial.failure else ""
+
+
+def verifier_output(trial: Trial, files: TrialFiles, limit_chars: int) -> str:
+    """Show the end of what the tests printed, of several steps the last one's."""
+    return _tail(_ended(trial, files).verifier / "test-stdout.txt", limit_chars)
+
+
+def _page(run: str, trial: Trial, files: TrialFiles, page: int) -> TraceView:
+    steps = all_steps(read_trajectory(files))
     pages = _paged([_fitting(number, step) for number, step in enumerate(steps, 1)])
     shown = pages[min(page, len(pages)) - 1]
     is_first = page == 1
-    ended = files.step(trial.steps[-1].name) if trial.steps else files
     following = f'Call read_trace(run="{run}", trial="{trial.id}", page={page + 1}) for more.'
     return _view(
         run,
         trial,
         steps=tuple(shown),
-        verifier_output=_tail(ended.verifier / "test-stdout.txt") if is_first else "",
-        harness_output=_tail(ended.harness_log) if is_first else "",
+        verifier_output=verifier_output(trial, files, OUTPUT_CHARS) if is_first else "",
+        harness_output=_tail(_ended(trial, files).harness_log, OUTPUT_CHARS) if is_first else "",
         note=DATA_NOTE if any("reasoning_content" in step for step in steps) else f"{DATA_NOTE} {NO_REASONING}",
         page=min(page, len(pages)),
         pages=len(pages),
@@ -106,86 +155,72 @@ def _page(run: str, trial: Trial, files: TrialFiles, trajectory: dict[str, Any],
     )
 
 
-def _whole_step(run: str, trial: Trial, trajectory: dict[str, Any], step: int, page: int) -> TraceView:
-    steps = _all_steps(trajectory)
+def _whole_step(run: str, trial: Trial, files: TrialFiles, step: int, page: int) -> TraceView:
+    steps = all_steps(read_trajectory(files))
     number = min(step, len(steps))
-    text = clean(json.dumps(steps[number - 1], indent=1, ensure_ascii=False))
-    pages = max(1, -(-len(text) // WHOLE_STEP_CHARS))
-    page = min(page, pages)
-    part = text[(page - 1) * WHOLE_STEP_CHARS : page * WHOLE_STEP_CHARS]
-    view = StepView(step=number, source=str(steps[number - 1].get("source", "")), message=part)
-    return _view(run, trial, steps=(view,), page=page, pages=pages, next="Call read_trace without `step` for the rest.")
+    parts = _parts(clean(json.dumps(steps[number - 1], indent=1, ensure_ascii=False)))
+    page = min(page, len(parts))
+    view = StepView(
+        step=number,
+        source=clip(str(steps[number - 1].get("source", "")), 100),
+        message=quote(parts[page - 1], WHOLE_STEP_CHARS),
+    )
+    return _view(run, trial, steps=(view,), page=page, pages=len(parts), next="Call read_trace without `step`.")
 
 
 def _view(run: str, trial: Trial, **rest: Any) -> TraceView:  # noqa: ANN401 - the remaining fields of TraceView
-    failure = f"{trial.failure.cause.value}: {clip(trial.failure.detail, 600)}" if trial.failure else ""
     head = {"run": run, "trial": trial.id, "task": trial.task, "reward": trial.reward, "passed": trial.passed}
-    notices = tuple(clip(notice, 200) for notice in trial.notices[:5])
-    return TraceView(**head, failure=failure, notices=notices, **rest)
-
-
-def _all_steps(trajectory: dict[str, Any]) -> list[dict[str, Any]]:
-    """The main conversation's steps and then those of each sub-agent, which say where they come from."""
-    steps = list(trajectory["steps"])
-    for sub in trajectory.get("subagent_trajectories") or ():
-        steps += [{**step, "source": f"{step.get('source')} ({sub.get('trajectory_id')})"} for step in sub["steps"]]
-    return steps
+    notices = tuple(quote(notice, 250) for notice in trial.notices[:_NOTICES_SHOWN])
+    return TraceView(**head, failure=failure_text(trial), notices=notices, **rest)
 
 
 def _fitting(number: int, step: dict[str, Any]) -> StepView:
     """Show a step with as much of its long fields as a page can hold."""
-    for limit in (FIELD_CHARS, FIELD_CHARS // 3, FIELD_CHARS // 10):
-        view = _step_view(number, step, limit)
-        if len(view.model_dump_json(indent=2)) <= STEPS_CHARS:
+    for limit in (FIELD_CHARS, FIELD_CHARS // 3, FIELD_CHARS // 15):
+        view = step_view(number, step, limit)
+        if room_of(view) <= STEPS_CHARS:
             break
     return view
 
 
-def _step_view(number: int, step: dict[str, Any], limit: int) -> StepView:
-    observation: dict[str, Any] = step.get("observation") or {}
-    calls = step.get("tool_calls") or ()
-    extra: dict[str, Any] = step.get("extra") or {}
-    return StepView(
-        step=number,
-        source=str(step["source"]),
-        at=str(step.get("timestamp") or ""),
-        message=clip(_text(step.get("message")), limit),
-        reasoning=clip(_text(step.get("reasoning_content")), limit),
-        tool_calls=tuple(
-            clip(f"{one['function_name']}({json.dumps(one['arguments'], ensure_ascii=False)})", limit)
-            for one in calls[:8]
-        ),
-        results=tuple(clip(_text(one.get("content")), limit) for one in (observation.get("results") or ())[:8]),
-        error=clip(_text(extra.get("error")), limit),
-    )
-
-
-def _text(content: Any) -> str:  # noqa: ANN401 - ATIF allows a text or a list of parts
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return json.dumps(content, ensure_ascii=False)
-
-
 def _paged(steps: list[StepView]) -> list[list[StepView]]:
     pages: list[list[StepView]] = [[]]
-    size = 0
+    left = STEPS_CHARS
     for step in steps:
-        length = len(step.model_dump_json(indent=2))
-        if pages[-1] and size + length > STEPS_CHARS:
+        length = room_of(step)
+        if pages[-1] and length > left:
             pages.append([])
-            size = 0
+            left = STEPS_CHARS
         pages[-1].append(step)
-        size += length
+        left -= length
     return pages
 
 
-def _tail(path: Path) -> str:
+def _parts(text: str) -> list[str]:
+    """Cut a text into parts that fit in a result, whatever JSON makes of them."""
+    step_chars = WHOLE_STEP_CHARS // 2
+    parts = [text[:step_chars]]
+    for start in range(step_chars, len(text), step_chars):
+        piece = text[start : start + step_chars]
+        if size(parts[-1]) + size(piece) <= WHOLE_STEP_CHARS:
+            parts[-1] += piece
+        else:
+            parts.append(piece)
+    return parts
+
+
+def _ended(trial: Trial, files: TrialFiles) -> TrialFiles:
+    return files.step(trial.steps[-1].name) if trial.steps else files
+
+
+def _tail(path: Path, limit_chars: int) -> str:
     """The last part of a file, where a traceback or a failed assertion stands."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 4 * OUTPUT_CHARS))
-        return clean(file.read().decode(errors="replace"))[-OUTPUT_CHARS:]
+        file.seek(max(0, file.tell() - 4 * limit_chars))
+        text = clean(file.read().decode(errors="replace"))
+    while size(text) > limit_chars:
+        text = text[max(1, (size(text) - limit_chars) // 2) :]
+    return quote(text, limit_chars)

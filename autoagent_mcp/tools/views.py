@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from pydantic import Field
 
 from autoagent_mcp.experiment.learnt import kind_text
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.models.experiment import Comparison, Experiment, Judgement, PredictionScore
-from autoagent_mcp.models.run import Run, RunState
+from autoagent_mcp.models.experiment import Comparison, Decision, Experiment, Judgement, PredictionScore, TaskHistory
+from autoagent_mcp.models.run import Excluded, Run, RunState
 from autoagent_mcp.models.trial import Arm, Trial, Usage
 from autoagent_mcp.run.score import score
-from autoagent_mcp.tools.text import clip, cost_text
+from autoagent_mcp.tools.text import ANSWER_LIMIT_CHARS, DATA_NOTE, clip, cost_text, quote, size
 
-NAMES_SHOWN = 20
+NAMES_CHARS = 500
+"""Of names that stand together: as many as there is room for."""
+NOTICES_CHARS = 1_300
+NEXT_CHARS = 900
+_BESIDE_ITEM_CHARS = 12
+"""Quotation marks, comma, line and indent of an item in a list."""
+EXCLUDED_CHARS = 1_500
 ROWS_PER_PAGE = 20
+EXPERIMENTS_PER_PAGE = 10
+_TASK_CHARS = 420
+_TRIAL_CHARS = 560
+"""What a row takes at most in a page, but for its name."""
 
 
 class BriefView(Frozen):
@@ -94,6 +105,8 @@ class RunView(Frozen):
     cost: str
     notices: tuple[str, ...] = ()
     error: str = ""
+    note: str = ""
+    """That the error is data, where there is one."""
     next: str
 
 
@@ -120,6 +133,7 @@ class RunTrialsView(Frozen):
     trials: tuple[TrialRow, ...]
     page: int
     pages: int
+    note: str = DATA_NOTE
     next: str
 
 
@@ -167,9 +181,36 @@ def pages_of(count: int, per_page: int = ROWS_PER_PAGE) -> int:
     return max(1, -(-count // per_page))
 
 
-def page_of(rows: Sequence[Trial], page: int) -> Sequence[Trial]:
-    """Return a page of trials, counted from 1."""
-    return rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
+def rows_per_page(names: Iterable[str], row_chars: int, room_chars: int) -> int:
+    """Return how many rows go on a page: fewer than usual where their names are long, or little room is left."""
+    longest = max(map(size, names), default=0)
+    return max(1, min(ROWS_PER_PAGE, room_chars // (row_chars + longest)))
+
+
+def tasks_view(histories: Sequence[TaskHistory], excluded: Sequence[Excluded], page: int) -> TasksView:
+    """Show a page of the suite's tasks, and what is not in it."""
+    names = (one.task.name for one in histories)
+    per_page = rows_per_page(names, _TASK_CHARS, ANSWER_LIMIT_CHARS - EXCLUDED_CHARS - NEXT_CHARS)
+    left_out = [f"{one.task}: {clip('; '.join(one.reasons), 200)}" for one in excluded]
+    return TasksView(
+        tasks=tuple(_task_row(one) for one in histories[(page - 1) * per_page : page * per_page]),
+        excluded=_shown(left_out, EXCLUDED_CHARS),
+        page=page,
+        pages=pages_of(len(histories), per_page),
+        next="Call run_suite to measure the harness, or read_ledger to see what was tried.",
+    )
+
+
+def ledger_view(experiments: Sequence[Experiment], decision: Decision | None, page: int) -> LedgerView:
+    """Show a page of the experiments, newest first; of all, or of those decided so."""
+    found = [one for one in reversed(experiments) if decision is None or one.decision is decision]
+    shown = found[(page - 1) * EXPERIMENTS_PER_PAGE : page * EXPERIMENTS_PER_PAGE]
+    return LedgerView(
+        experiments=tuple(experiment_row(one) for one in shown),
+        page=page,
+        pages=pages_of(len(found), EXPERIMENTS_PER_PAGE),
+        next="Do not try again what was reverted. Call get_brief for the next step.",
+    )
 
 
 def run_view(
@@ -189,15 +230,16 @@ def run_view(
         passed=own.passed,
         avg_score=_rounded(own.avg_score),
         unmeasured=total.unmeasured,
-        solved=_names(comparison.solved) if comparison else (),
-        broken=_names(comparison.broken) if comparison else (),
+        solved=_shown(comparison.solved, NAMES_CHARS) if comparison else (),
+        broken=_shown(comparison.broken, NAMES_CHARS) if comparison else (),
         prediction=prediction,
         verdict=verdict_view(judgement),
         failures=dict(causes),
         cost=cost_text(total.usage.cost_usd),
-        notices=tuple(clip(notice, 300) for notice in _head(run.notices, 8)),
-        error=clip(run.error, 1500),
-        next=next_step,
+        notices=_shown([clip(notice, 400) for notice in run.notices], NOTICES_CHARS),
+        error=quote(run.error, 1_000),
+        note=DATA_NOTE if run.error else "",
+        next=clip(next_step, NEXT_CHARS),
     )
 
 
@@ -207,7 +249,7 @@ def verdict_view(judgement: Judgement | None) -> VerdictView | None:
         return None
     return VerdictView(
         verdict=judgement.outcome.value,
-        reason=judgement.reason,
+        reason=clip(judgement.reason, 300),
         evidence=round(judgement.evidence, 2),
         wins=judgement.wins,
         losses=judgement.losses,
@@ -223,11 +265,13 @@ def verdict_view(judgement: Judgement | None) -> VerdictView | None:
 def run_trials_view(run: RunView, trials: Sequence[Trial], page: int, next_step: str) -> RunTrialsView:
     """Show a page of a run's trials: what was not measured or failed comes first."""
     ordered = sorted(trials, key=lambda trial: (trial.passed, trial.id))
+    head = len(run.model_dump_json(indent=2)) + size(next_step)
+    per_page = rows_per_page((trial.id for trial in ordered), _TRIAL_CHARS, ANSWER_LIMIT_CHARS - head)
     return RunTrialsView(
         run=run,
-        trials=tuple(_trial_row(trial) for trial in page_of(ordered, page)),
+        trials=tuple(_trial_row(trial) for trial in ordered[(page - 1) * per_page : page * per_page]),
         page=page,
-        pages=pages_of(len(ordered)),
+        pages=pages_of(len(ordered), per_page),
         next=next_step,
     )
 
@@ -237,7 +281,7 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
     found = experiment.score
     return ExperimentRow(
         n=experiment.n,
-        description=clip(experiment.description, 180),
+        description=clip(experiment.description, 120),
         kind=kind_text(experiment.kind_of_change),
         decision=_decision_text(experiment),
         evidence=_evidence_text(experiment.judgement),
@@ -247,7 +291,7 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
         cost=cost_text(found.usage.cost_usd) if found else "",
         runs=experiment.runs[-4:],
         commit=(experiment.kept_commit or experiment.candidate.commit)[:10],
-        reason=clip(experiment.reason, 240),
+        reason=clip(experiment.reason, 200),
     )
 
 
@@ -277,8 +321,19 @@ def is_over(run: Run) -> bool:
     return run.state is not RunState.RUNNING
 
 
+def _task_row(one: TaskHistory) -> TaskRow:
+    return TaskRow(
+        task=one.task.name,
+        passed=one.passed,
+        attempts=one.attempts,
+        avg_cost=cost_text(one.avg_cost_usd),
+        avg_duration_sec=round(one.avg_duration_sec, 1),
+        instruction=quote(one.task.instruction, 150),
+    )
+
+
 def _trial_row(trial: Trial) -> TrialRow:
-    failure = f"{trial.failure.cause.value}: {clip(trial.failure.detail, 80)}" if trial.failure else ""
+    failure = f"{trial.failure.cause.value}: {quote(trial.failure.detail, 80)}" if trial.failure else ""
     return TrialRow(
         trial=trial.id,
         reward=trial.reward,
@@ -300,14 +355,12 @@ def _judge_text(usage: Usage) -> str:
     return f"{usage.model_calls} calls, {tokens} tokens, cost {cost_text(usage.cost_usd)}"
 
 
-def _names(names: Sequence[str]) -> tuple[str, ...]:
-    return _head(names, NAMES_SHOWN)
-
-
-def _head(items: Sequence[str], count: int) -> tuple[str, ...]:
-    if len(items) <= count:
-        return tuple(items)
-    return (*items[:count], f"and {len(items) - count} more")
+def _shown(items: Sequence[str], limit_chars: int) -> tuple[str, ...]:
+    """Show as many as there is room for, the first in any case, and say how many more there are."""
+    taken = accumulate(size(item) + _BESIDE_ITEM_CHARS for item in items)
+    count = max(1, sum(1 for chars in taken if chars <= limit_chars))
+    more = len(items) - count
+    return (*items[:count], f"and {more} more") if more > 0 else tuple(items)
 
 
 def _rounded(value: float | None) -> float | None:

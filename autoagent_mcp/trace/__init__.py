@@ -4,6 +4,8 @@ records.py         the lines that the gateway wrote, in order; what cannot be re
 wire.py            three model APIs -> the same few kinds of item
 conversation.py    requests that continue one another -> a conversation's steps
 atif.py            conversations and commands -> a trajectory
+reading.py         a trajectory -> one list of steps
+divergence.py      two trajectories -> where they part
 """
 
 from __future__ import annotations

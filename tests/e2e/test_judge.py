@@ -115,7 +115,7 @@ async def test_a_judge_that_is_down_is_no_0_though_the_tests_wrote_one(tmp_path:
     row = await measured(workspace)
     assert (files(workspace).verifier / "reward.txt").read_text(encoding="utf-8").strip() == "0"
     assert row["reward"] is None
-    assert row["failure"].startswith("judge_down: HTTP 401: no such key")
+    assert row["failure"].startswith("judge_down: ⟦HTTP 401: no such key")
     assert files(workspace, "answer__1.failed").trial.exists()
 
 
@@ -129,7 +129,7 @@ async def test_a_question_that_the_judges_provider_refuses_is_no_0(tmp_path: Pat
     stub.fault = Fails(400, body='{"error": {"message": "effort is not supported"}}')
     row = await measured(made(tmp_path, stub, SOLVES))
     assert row["reward"] is None
-    assert row["failure"].startswith("judge_refused: its provider refused: HTTP 400")
+    assert row["failure"].startswith("judge_refused: ⟦its provider refused: HTTP 400")
 
 
 async def test_a_question_that_is_put_again_until_it_is_answered_counts(tmp_path: Path, stub: StubUpstream) -> None:
@@ -144,7 +144,7 @@ async def test_tests_that_spend_all_are_no_0(tmp_path: Path, stub: StubUpstream)
     workspace = made(tmp_path, stub, SOLVES, settings="[judge.budget]\nmax_turns = 1\n", script=twice)
     row = await measured(workspace)
     assert row["reward"] is None
-    assert row["failure"].startswith("judge_out_of_budget: this verification has made all of its 1 model calls")
+    assert row["failure"].startswith("judge_out_of_budget: ⟦this verification has made all of its 1 model calls")
 
 
 async def test_an_agent_that_takes_away_what_leads_to_the_judge_gets_a_0(tmp_path: Path, stub: StubUpstream) -> None:

@@ -19,8 +19,11 @@ from pathlib import Path
 
 import uv
 
+from autoagent_mcp._text import quote
 from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.sandbox.requirements import HINT, checked
+
+_SAID_CHARS = 1_500
 
 
 def build(requirements: str, cache: Path) -> Path:
@@ -82,7 +85,7 @@ def _install(wanted: list[str], target: Path) -> None:
     )
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise HarnessError(f"The harness's libraries cannot be installed: {said[-1500:]}", HINT)
+        raise HarnessError(f"The harness's libraries cannot be installed: {quote(said, _SAID_CHARS)}", HINT)
 
 
 def _let_everyone_read(folder: Path) -> None:

@@ -19,6 +19,7 @@ import anyio.to_thread
 from docker.utils.config import load_general_config  # pyright: ignore[reportUnknownVariableType]
 from docker.utils.proxy import ProxyConfig
 
+from autoagent_mcp._text import quote
 from autoagent_mcp.errors import EngineError, SandboxError
 from autoagent_mcp.sandbox.docker.build_trace import BuildTrace
 from autoagent_mcp.sandbox.docker.engine import Engine
@@ -27,6 +28,7 @@ from autoagent_mcp.sandbox.docker.pull import pull
 
 _TAIL_LINES = 20
 _TAIL_CHARS = 8000
+_SHOWN_CHARS = 4000
 _MAY_PASS = re.compile(
     r"network|connect|resolv|time[d-]* ?out|temporar|fetch|unable to access|dial tcp|error sending|sslerror|handshake"
     r"|eai_again|econn|etimedout|enotfound|returned error|\b(?:429|50[0-4])\b"
@@ -77,7 +79,7 @@ async def build(
 
 
 def _failure(tag: str, why: str, end: str, log: Path, kind: type[SandboxError] = SandboxError) -> SandboxError:
-    problem = f"The build of image {tag} failed: {why.rstrip('.')}. Its output ended so:\n{end}\n"
+    problem = f"The build of image {tag} failed: {why.rstrip('.')}. Its output ended so:\n{quote(end, _SHOWN_CHARS)}\n"
     return kind(problem, f"Correct its Dockerfile; the whole output is in {log}.")
 
 

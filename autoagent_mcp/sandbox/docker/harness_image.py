@@ -7,6 +7,7 @@ laid over the task's image, installed by that image's own Python.
 
 from __future__ import annotations
 
+from autoagent_mcp._text import clip
 from autoagent_mcp.errors import EngineError, HarnessError, SandboxError
 from autoagent_mcp.sandbox import requirements
 from autoagent_mcp.sandbox.base import HARNESS_LIBRARIES, Image
@@ -16,7 +17,7 @@ from autoagent_mcp.sandbox.docker.labels import REPOSITORY
 
 PYTHON = "python3"
 _TIMEOUT_SEC = 900.0
-_TAIL_CHARS = 1500
+_SAID_CHARS = 2_500
 _INSTALL = f"""install --quiet --no-cache-dir --disable-pip-version-check \\
     --only-binary :all: --compile --target {HARNESS_LIBRARIES} --requirement /tmp/requirements.txt"""
 _OWN = f"""# {{ids}}
@@ -69,7 +70,7 @@ async def prepare(images: Images, base: str, text: str, inside: Image | None = N
         raise
     except SandboxError as error:
         raise HarnessError(
-            f"The harness's libraries cannot be installed: {error.problem[-_TAIL_CHARS:]}", requirements.HINT
+            f"The harness's libraries cannot be installed: {clip(error.problem, _SAID_CHARS)}", requirements.HINT
         ) from error
     except OSError as error:
         raise SandboxError(f"The harness image could not be made: {error}.", "Free the disk.") from error
