@@ -13,7 +13,6 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 128
-LOOK_EVERY_SEC = 15.0
 
 
 class ImpatientProtocol(H11Protocol):
@@ -21,6 +20,8 @@ class ImpatientProtocol(H11Protocol):
 
     An answer under way, such as a stream of events, is never cut.
     """
+
+    look_every_sec = 15.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*args, **kwargs)
@@ -39,7 +40,7 @@ class ImpatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _look_later(self) -> None:
-        self._timer = self.loop.call_later(LOOK_EVERY_SEC, self._look)
+        self._timer = self.loop.call_later(self.look_every_sec, self._look)
 
     def _look(self) -> None:
         cycle = self.cycle  # the last request, and None (whatever its type says) before the first one
