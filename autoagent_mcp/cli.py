@@ -224,6 +224,21 @@ def connect(
     show(make(place, client, for_user=user, is_write=write), is_write=write)
 
 
+@app.command()
+def hook(
+    context: typer.Context,
+    name: Annotated[Literal["stop", "guard"], typer.Argument(help="stop (event Stop) or guard (event PreToolUse).")],
+) -> None:
+    """Answer a hook of Claude Code or Codex, whose JSON is on stdin.
+
+    stop keeps the client at work while a loop is on, its budget is left and something happens; guard refuses edits of
+    tasks, settings, ledger and agent.py's fixed section. The client's folder says which workspace is meant.
+    """
+    from autoagent_mcp.hook.command import run  # noqa: PLC0415 - see the module's docstring
+
+    run(name, workspace=str(context.obj.folder))
+
+
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:
