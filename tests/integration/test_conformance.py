@@ -42,7 +42,7 @@ async def test_every_schema_is_sound_and_results_keep_to_it(tmp_path: Path, era:
             check((await client.call_tool(name, arguments)).structured_content, tools[name].output_schema or {})
 
 
-def check(instance: object, schema: dict[str, Any]) -> None:
+def check(instance: dict[str, Any] | None, schema: dict[str, Any]) -> None:
     assert Draft202012Validator(schema).is_valid(instance)  # pyright: ignore[reportUnknownMemberType]
 
 
