@@ -1,4 +1,4 @@
-"""Tasks that live as long as a context."""
+"""Tasks that live as long as a context, and a bell to wake one."""
 
 from __future__ import annotations
 
@@ -25,3 +25,23 @@ async def background_tasks() -> AsyncGenerator[TaskGroup]:
             group.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+class Bell:
+    """Wakes a task that waits for it; rung while nobody waits, it wakes the next one who does."""
+
+    def __init__(self) -> None:
+        self._rung = anyio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits."""
+        self._rung.set()
+
+    async def heard(self, within_sec: float) -> bool:
+        """Wait until it is rung, at most so long, and tell whether it was."""
+        with anyio.move_on_after(within_sec):
+            await self._rung.wait()
+        was_rung = self._rung.is_set()
+        if was_rung:
+            self._rung = anyio.Event()
+        return was_rung

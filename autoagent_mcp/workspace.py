@@ -5,6 +5,7 @@
   .autoagent/                        not in git
     ledger.sqlite3
     lock
+    status.json  stop
     server.log
     runs/<run>/run.json
     runs/<run>/<task>__<n>/          see models.trial.TrialFiles
@@ -51,6 +52,16 @@ class Workspace(Frozen):
     def lock(self) -> Path:
         """Held by the one server that writes."""
         return self.state / "lock"
+
+    @property
+    def status(self) -> Path:
+        """How the loop stands, for hooks and for who starts clients; see models.status."""
+        return self.state / "status.json"
+
+    @property
+    def stop(self) -> Path:
+        """There while a person's word stands that the loop shall end (`autoagent-mcp stop`)."""
+        return self.state / "stop"
 
     @property
     def log(self) -> Path:

@@ -144,6 +144,11 @@ class Book:
         return self.experiments[self._lineage[0]]
 
     @property
+    def lineage(self) -> tuple[Experiment, ...]:
+        """What was kept, oldest first, from the baseline to the incumbent, without what was rolled back."""
+        return tuple(self.experiments[n] for n in self._lineage)
+
+    @property
     def unconfirmed(self) -> tuple[Experiment, ...]:
         """What was kept since the last harness that was kept for good, newest first; also what falls just now."""
         newest_first = (self.experiments[n] for n in reversed(self._lineage))

@@ -7,38 +7,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoagent_mcp.experiment.failing import Cause, FailingTask
 from autoagent_mcp.experiment.learnt import Calibration, Hits, KeepRate, Learnt, Lesson, NearMiss, kind_text
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Brief, Experiment
 from autoagent_mcp.models.run import Progress, Run, Score
 
-SHOWN = 8
+SHOWN = 6
 """So many of the last experiments."""
-_NOTICES_SHOWN = 4
+_NOTICES_SHOWN = 3
 _FEW_PREDICTED = 20
-_FAILING_CHARS = 800
+_CHANGES_SHOWN = 5
+_CAUSES_SHOWN = 6
+_CAUSE_CHARS = 160
+_GOAL_CHARS = 350
+_AUTHORS_CHARS = 250
 _NAMES_CHARS = 100
-_TEXT_CHARS = 200
-_ROW_CHARS = 120
-_LESSON_CHARS = 160
+_TEXT_CHARS = 160
+_ROW_CHARS = 100
+_LESSON_CHARS = 130
 
 _GOAL = (
     "Goal: more passed trials on the suite with a simple, general harness (agent.py above its fixed boundary, and "
-    ".agent/). The directions are in program.md."
+    ".agent/)."
 )
 
 
 class State(Frozen):
     """What is known."""
 
+    goal: str
+    """What program.md says it is; empty where it says nothing."""
     incumbent: Experiment | None
-    failing: tuple[str, ...]
-    """Tasks that it does not always pass."""
+    lineage: tuple[Experiment, ...]
+    """What was kept, oldest first; see `Book.lineage`."""
+    causes: tuple[Cause, ...]
+    """Why the incumbent's trials fail."""
     experiments: int
     kept: int
     last: tuple[Experiment, ...]
     """The newest experiments, newest first."""
     learnt: Learnt
+    authors: tuple[tuple[str, int], ...]
+    """Who began how many experiments."""
     provable: str
     """What a decision here is worth, in words."""
     budget: str
@@ -58,10 +69,12 @@ class State(Frozen):
 def write(state: State) -> Brief:
     """Say where we are, how we got there and what is next."""
     parts = [
-        _GOAL,
+        _goal(state.goal),
         f"Suite: {state.tasks} tasks, model {_line(state.model, _NAMES_CHARS)}, sandboxes by {state.backend}"
         + (f"; {state.excluded} folders are excluded (list_tasks says why)." if state.excluded else "."),
-        _incumbent(state.incumbent, state.failing),
+        _incumbent(state.incumbent),
+        _lineage(state.lineage),
+        _causes(state.causes),
         state.provable,
         state.budget,
         _running(state.running, state.progress),
@@ -71,27 +84,67 @@ def write(state: State) -> Brief:
         _near_misses(state.learnt.near_misses),
         _keep_rates(state.learnt.keep_rates),
         _calibration(state.learnt.calibration),
+        _authors(state.authors),
         _notices(state.notices),
     ]
     return Brief(text="\n\n".join(part for part in parts if part), next=state.next)
 
 
-def _incumbent(incumbent: Experiment | None, failing: tuple[str, ...]) -> str:
+def _goal(written: str) -> str:
+    if not written:
+        return f"{_GOAL} There is no program.md with directions: a person may write one."
+    return f"{_GOAL} Read program.md; it begins: {_line(written, _GOAL_CHARS)}"
+
+
+def _incumbent(incumbent: Experiment | None) -> str:
     if incumbent is None:
         return "There is no baseline yet."
     if incumbent.score is None:
         return f"The incumbent is experiment {incumbent.n}: {_line(incumbent.description)}."
+    provisional = ", kept provisionally" if incumbent.is_provisional else ""
     return (
-        f"The incumbent is experiment {incumbent.n} ({_line(incumbent.description)}): {_score(incumbent.score)}; "
-        f"runs {', '.join(incumbent.runs[-4:])}.\n"
-        f"Tasks that it does not always pass: {_names(failing, _FAILING_CHARS)}."
+        f"The incumbent is experiment {incumbent.n} ({_line(incumbent.description)}){provisional}: "
+        f"{_score(incumbent.score)}; runs {', '.join(incumbent.runs[-4:])}."
     )
+
+
+def _lineage(lineage: Sequence[Experiment]) -> str:
+    if len(lineage) < 2:  # noqa: PLR2004 - the baseline alone is no way
+        return ""
+    baseline, *changes = lineage
+    left_out = len(changes) - _CHANGES_SHOWN
+    start = f"- {baseline.n} (the baseline): {_score(baseline.score)}" if baseline.score else f"- {baseline.n}"
+    more = [f"- and {left_out} more"] if left_out > 0 else []
+    return "\n".join(["How it got there:", start, *more, *(_change(one) for one in changes[-_CHANGES_SHOWN:])])
+
+
+def _change(kept: Experiment) -> str:
+    kind = f" ({kind_text(kept.kind_of_change)})" if kept.kind_of_change else ""
+    return f"- {kept.n}{kind}{_gain(kept)}: {_line(kept.description, _ROW_CHARS)}"
+
+
+def _gain(kept: Experiment) -> str:
+    found, shown = kept.judgement, kept.comparison
+    if found is not None:
+        return f" {found.difference_points:+.1f} points ({found.low_points:+.1f} to {found.high_points:+.1f})"
+    return f" from {shown.passed_before} to {shown.passed_now} passed" if shown is not None else ""
+
+
+def _causes(causes: Sequence[Cause]) -> str:
+    rows = [f"- {cause.name}: {_names([_failing(one) for one in cause.tasks], _CAUSE_CHARS)}" for cause in causes]
+    if len(rows) > _CAUSES_SHOWN:
+        rows = [*rows[:_CAUSES_SHOWN], f"- and {len(rows) - _CAUSES_SHOWN} more"]
+    return "\n".join(["What the incumbent fails, by cause (so often, of so many trials):", *rows]) if rows else ""
+
+
+def _failing(task: FailingTask) -> str:
+    return f"{task.name} {task.failed} of {task.trials}"
 
 
 def _running(run: Run | None, progress: Progress | None) -> str:
     if run is None:
         return ""
-    done = f", {progress.done} of {progress.total} trials done" if progress else ""
+    done = f", {progress.done} of {progress.total} trials done, {progress.passed} passed" if progress else ""
     return f"Run {run.id} ({run.kind.value}) goes on{done}: {_line(run.description)}."
 
 
@@ -155,6 +208,14 @@ def _hits(found: Hits, future: str, past: str) -> str:
     expected = f"of {tasks} expected to {future} {found.hits} did" if found.expected else ""
     happened = f"of {found.happened} that {past} {found.hits} {'was' if found.hits == 1 else 'were'} expected"
     return "; ".join(part for part in (expected, happened if found.happened else "") if part)
+
+
+def _authors(authors: Sequence[tuple[str, int]]) -> str:
+    """Say who worked here, where it was not one alone."""
+    if len(authors) < 2:  # noqa: PLR2004
+        return ""
+    shown = [f"{_line(name, _NAMES_CHARS)} ({count})" for name, count in authors]
+    return f"Experiments by client: {_names(shown, _AUTHORS_CHARS)}."
 
 
 def _notices(notices: Sequence[str]) -> str:

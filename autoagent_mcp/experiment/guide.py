@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import anyio
 import anyio.to_thread
 
 from autoagent_mcp._text import quote
 from autoagent_mcp.errors import AutoagentError, DecisionRefused, NotComparableError
 from autoagent_mcp.experiment import brief as brief_room
 from autoagent_mcp.experiment import duel as duels
+from autoagent_mcp.experiment import escalation
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import CRASH_CHARS, Decisions
+from autoagent_mcp.experiment.directive import directive
+from autoagent_mcp.experiment.failing import Cause, by_cause
 from autoagent_mcp.experiment.guards import Guards
-from autoagent_mcp.experiment.learnt import learn
+from autoagent_mcp.experiment.learnt import Learnt, learn
 from autoagent_mcp.experiment.provable import SEED_RULE, provable
 from autoagent_mcp.experiment.shared import Shared
 from autoagent_mcp.experiment.spending import Spending
+from autoagent_mcp.experiment.stopping import stopped
 from autoagent_mcp.harness import boundary
+from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Brief, Decision, Experiment, Outcome, Verdict
-from autoagent_mcp.models.run import Run, RunKind
+from autoagent_mcp.models.run import Progress, Run, RunKind
+from autoagent_mcp.models.trial import Arm, Trial
+from autoagent_mcp.run.score import score
 
 _IMPROVE = (
     "This is the incumbent. Read the traces of what fails (read_run, read_trace), edit agent.py above its fixed "
     "boundary, spot_check it, then call run_suite."
 )
+_ELSEWHERE = (
+    "Another server works on this workspace, and this one only reads: go on there, or call get_brief again. This one "
+    "takes over when that one is gone."
+)
+_disk = anyio.CapacityLimiter(1)
+_LOOKED_AT = 4
+"""Why tasks fail is read from so many of the incumbent's newest runs."""
+
+
+class _Known(Frozen):
+    """What is made of the whole ledger, and so made once for each of its lengths."""
+
+    causes: tuple[Cause, ...]
+    learnt: Learnt
+    idea: str
+    authors: tuple[tuple[str, int], ...]
+    """Who began how many experiments, where that is known; who began most comes first."""
 
 
 class Guide:
@@ -43,27 +70,32 @@ class Guide:
         self._guards = guards
         self._spending = spending
 
+        self._known: tuple[int, _Known] | None = None
+
     async def brief(self) -> Brief:
         """Say where we are and what is next."""
         book, config = self._record.book, self._bench.config
-        active = self._runs.active
-        working, following = await self._standing()
-        failing = await self._failing(book.incumbent)
+        running = await self._runs.current()
+        working, _ = await self._standing(running)
+        known = await self._know()
         hidden = self._hidden.notices if self._hidden is not None else ()
         return brief_room.write(
             brief_room.State(
+                goal=await anyio.to_thread.run_sync(directive, self._bench.workspace, limiter=_disk),
                 incumbent=book.incumbent,
-                failing=failing,
+                lineage=book.lineage,
+                causes=known.causes,
                 experiments=len(book.experiments),
                 kept=book.kept,
                 last=tuple(book.experiments[: -brief_room.SHOWN - 1 : -1]),
-                learnt=learn(book.experiments, failing),
+                learnt=known.learnt,
+                authors=known.authors,
                 provable=await self._provable(),
-                running=active,
-                progress=self._runs.progress(active.id) if active else None,
+                running=running,
+                progress=_progress(self._runs.progress(running.id), running) if running else None,
                 budget=self._spending.text(),
                 working=working,
-                next=following,
+                next=await self.now(),
                 excluded=len(self._suites.whole.excluded),
                 tasks=len(self._suites.tasks),
                 model=f"{config.model.provider}/{config.model.name}",
@@ -71,6 +103,25 @@ class Guide:
                 notices=(*self._notices(), *hidden, *self._suites.whole.notices),
             )
         )
+
+    async def now(self) -> str:
+        """Say what is next, as the brief does."""
+        done = self.done()
+        return f"Done: {done}" if done else (await self._standing(await self._runs.current()))[1]
+
+    def done(self) -> str:
+        """Say why the work is over: a person said stop, or a budget is used up; empty while there is anything to do."""
+        if said := stopped(self._bench.workspace):
+            return said
+        if self._runs.active is not None:
+            return ""
+        experiments = self._record.book.experiments
+        is_open = bool(experiments) and experiments[-1].decision is None
+        return self._spending.refusal(is_new_experiment=not is_open)
+
+    async def idea(self) -> str:
+        """Say which kind of change to try next, after some that were not kept; empty after a keep."""
+        return (await self._know()).idea
 
     async def next_step(self, run: Run) -> str:
         """Say what to do after a suite run, a confirm run or a review."""
@@ -82,10 +133,14 @@ class Guide:
         if record is None or incumbent is None:
             return "Call get_brief for the next step."
         if run.kind in {RunKind.CONFIRM, RunKind.REVIEW}:
-            return self._after_duel(record)
+            return await self._after_duel(record)
         if record.experiment != incumbent.n:
             return await self._after_suite(record)
-        return _IMPROVE if incumbent.parent else f"{await self._provable()} {_IMPROVE}"
+        improve = await self._improve()
+        return improve if incumbent.parent else f"{await self._provable()} {improve}"
+
+    async def _improve(self) -> str:
+        return f"{_IMPROVE} {await self.idea()}".rstrip()
 
     async def _after_suite(self, record: RunRecord) -> str:
         try:
@@ -99,7 +154,7 @@ class Guide:
     async def _how_to_keep(self, record: RunRecord, verdict: Verdict) -> str:
         judgement = self._record.book.experiments[record.experiment].judgement
         if judgement is not None and judgement.outcome is Outcome.REFUSED:
-            return f"It was refused. {judgement.reason} Call revert_change(lesson=...)."
+            return f"It was refused. {judgement.reason} {await self.after_refusal()}"
         call = "Call keep_change(reflection=...), if agent.py was not edited since"
         if self._bench.config.decision.rule == "seed":
             return f"{verdict.reason} {call}."
@@ -109,26 +164,32 @@ class Guide:
             "only if they prove it."
         )
 
-    def _after_duel(self, record: RunRecord) -> str:
+    async def after_refusal(self) -> str:
+        """Say what to do about a change that was not kept."""
+        return f"Call revert_change(lesson=...) and try another idea. {await self.idea()}".rstrip()
+
+    async def _after_duel(self, record: RunRecord) -> str:
         judgement = self._record.book.judged(record.run.id)
         if judgement is None:
             again = "Call keep_change" if record.run.kind is RunKind.CONFIRM else "Run autoagent-mcp review"
             return f"It is not decided yet. {again} again: only what is missing is run."
-        following = {
-            Outcome.KEPT: _IMPROVE,
-            Outcome.PROVISIONAL: _IMPROVE,
-            Outcome.REFUSED: "Call revert_change(lesson=...) and try another idea.",
-            Outcome.UNDECIDED: "Call keep_change again for more of the same, or revert_change(lesson=...).",
-        }[judgement.outcome]
-        if record.run.kind is RunKind.REVIEW:
-            following = _IMPROVE
+        following = await self._improve()
+        if record.run.kind is not RunKind.REVIEW:
+            following = {
+                Outcome.KEPT: following,
+                Outcome.PROVISIONAL: following,
+                Outcome.REFUSED: await self.after_refusal(),
+                Outcome.UNDECIDED: "Call keep_change again for more of the same, or revert_change(lesson=...).",
+            }[judgement.outcome]
         return f"{judgement.outcome.value.capitalize()}. {judgement.reason} {following}"
 
-    async def _standing(self) -> tuple[str, str]:
+    async def _standing(self, running: Run | None) -> tuple[str, str]:
         """Say how the files in the working tree stand, and what follows."""
-        book, active = self._record.book, self._runs.active
-        if active is not None:
-            return "", f'Call wait_run(run="{active.id}").'
+        book = self._record.book
+        if running is not None:
+            return "", f'Call wait_run(run="{running.id}").'
+        if not self._record.ledger.writable:
+            return "", _ELSEWHERE
         if book.incumbent is None:
             return "", "Call run_suite to measure the unmodified baseline."
         try:
@@ -143,7 +204,7 @@ class Guide:
         if found is None:
             return "agent.py or .agent/ were edited and not measured yet.", "Call spot_check or run_suite."
         if found.n == incumbent.n:
-            return "The working files are the incumbent's.", _IMPROVE
+            return "The working files are the incumbent's.", await self._improve()
         record = self._record.book.run_of(found.n, self._suites.whole.fingerprint)
         standing = f"The working files are experiment {found.n}'s."
         if record is None:
@@ -166,11 +227,28 @@ class Guide:
 
         return await anyio.to_thread.run_sync(reckon)
 
-    async def _failing(self, incumbent: Experiment | None) -> tuple[str, ...]:
-        """Tasks that the incumbent does not always pass."""
-        last = self._decisions.last_suite_run(incumbent) if incumbent else None
-        tasks = (await self._record.score(last)).tasks if last and last.is_measured else ()
-        return tuple(task.task for task in tasks if task.passed < task.attempts)
+    async def _know(self) -> _Known:
+        book, length = self._record.book, self._record.length
+        if self._known is None or self._known[0] != length:
+            causes = by_cause(await self._trials(book.incumbent)) if book.incumbent else ()
+            learnt = learn(book.experiments, {task.name for cause in causes for task in cause.tasks})
+            authors = Counter(one.author.text for one in book.experiments if one.author)
+            known = _Known(
+                causes=causes,
+                learnt=learnt,
+                idea=escalation.advise(book.experiments, learnt.near_misses),
+                authors=tuple(sorted(authors.items(), key=lambda item: (-item[1], item[0]))),
+            )
+            self._known = length, known
+        return self._known[1]
+
+    async def _trials(self, incumbent: Experiment) -> list[Trial]:
+        """Return the incumbent's own trials on its suite, from its newest runs."""
+        last = self._decisions.last_suite_run(incumbent)
+        runs = (self._record.book.runs[run] for run in incumbent.runs)
+        alike = [one for one in runs if last is not None and one.run.suite.fingerprint == last.run.suite.fingerprint]
+        found = [await self._record.run(one) for one in alike[-_LOOKED_AT:]]
+        return [trial for run in found for trial in run.trials if trial.arm is not Arm.INCUMBENT]
 
     def _notices(self) -> list[str]:
         ledger = self._record.ledger
@@ -179,3 +257,13 @@ class Guide:
             *ledger.notices,
             *([] if ledger.writable else ["Another server works here; this one only reads."]),
         ]
+
+
+def _progress(known: Progress | None, run: Run) -> Progress:
+    """Say how far a run is; of another server's, as far as its trials on disk tell."""
+    if known is not None:
+        return known
+    found = score(run.trials)
+    return Progress(
+        run=run.id, done=found.trials, total=run.planned_trials, passed=found.passed, cost_usd=found.usage.cost_usd
+    )

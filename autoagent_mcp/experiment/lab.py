@@ -10,9 +10,11 @@ import anyio
 
 from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import AutoagentError, LedgerError, UnknownNameError
+from autoagent_mcp.experiment.beacon import Beacon
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.files import Edit, HarnessFiles, TextFile
 from autoagent_mcp.experiment.guards import Guards
 from autoagent_mcp.experiment.guide import Guide
 from autoagent_mcp.experiment.hidden import open_hidden
@@ -65,6 +67,8 @@ class Lab:
         self._decisions = Decisions(shared, self._keeper)
         self._confirmation = Confirmation(shared, self._decisions, self._keeper, self._spending)
         self._guide = Guide(shared, self._decisions, self._confirmation, self._guards, self._spending)
+        self._beacon = Beacon(shared, self._guide, self._spending)
+        self._files = HarnessFiles(shared)
         self._settling = anyio.Lock()
         self._is_settled = False
 
@@ -100,13 +104,19 @@ class Lab:
         await self._shared.watch.look(self._suites.usable, self._suites.usable_hidden)
 
     async def attend(self) -> None:
-        """Follow the server that writes, and take over when it is gone; ends when this one writes."""
+        """Follow the server that writes, and take over when it is gone; then tell how things stand, see `Beacon`."""
         while not self._is_settled:
             await anyio.sleep(_FOLLOW_SEC)
             try:
                 await self.settle()
             except AutoagentError:
                 _log.exception("This server cannot take over")
+        await self._beacon.attend()
+
+    async def end(self) -> None:
+        """Say, last of all, that this server has ended."""
+        with anyio.CancelScope(shield=True):
+            await self._beacon.write(is_serving=False)
 
     async def start_suite(
         self,
@@ -167,6 +177,10 @@ class Lab:
     async def wait(self, run_id: str, wait_sec: float) -> Run:
         """Wait for a run, at most `wait_sec`. Raises: UnknownNameError: there is no such run."""
         return await self._runs.wait(run_id, wait_sec)
+
+    async def has_ended(self, run_id: str, wait_sec: float) -> bool:
+        """Wait for a run, at most `wait_sec`, and tell whether it has ended."""
+        return await self._runs.has_ended(run_id, wait_sec)
 
     async def cancel(self, run_id: str) -> Run:
         """Stop a run. Raises: UnknownNameError: there is no such run; LedgerError: it is another server's."""
@@ -244,14 +258,27 @@ class Lab:
         async with self._change():
             return await self._decisions.revert(lesson, by)
 
+    async def read_file(self, name: str) -> TextFile:
+        """Return agent.py, a file of .agent/, or program.md. Raises: see `HarnessFiles.read`."""
+        return await self._files.read(name)
+
+    async def edit_file(self, edit: Edit) -> tuple[TextFile | None, int]:
+        """Change a file of the harness, never while it is being measured or kept. Raises: see `HarnessFiles.edit`."""
+        async with self._change():
+            return await self._files.edit(edit)
+
     @property
     def is_writing(self) -> bool:
         """Whether this server is the one that may start runs and decide."""
         return self._is_settled
 
     def notes(self) -> tuple[str, ...]:
-        """Say what every answer has to tell: what was changed from outside, and that the budget lets no run start."""
-        return (*self._shared.watch.notices, *filter(None, (self._spending.refusal(),)))
+        """Say what every answer has to tell: what was changed from outside, and that a limit was reached."""
+        return (*self._shared.watch.notices, *filter(None, (self._spending.note(),)))
+
+    def done(self) -> str:
+        """Say why the work is over; empty while it is not."""
+        return self._guide.done()
 
     def experiments(self) -> Sequence[Experiment]:
         """All experiments, oldest first."""
@@ -281,6 +308,14 @@ class Lab:
     async def next_step(self, run: Run) -> str:
         """Say what to do after a run that is complete."""
         return await self._guide.next_step(run)
+
+    async def after_refusal(self) -> str:
+        """Say what to do about a change that was not kept."""
+        return await self._guide.after_refusal()
+
+    async def idea(self) -> str:
+        """Say which kind of change to try next, after some that were not kept; empty after a keep."""
+        return await self._guide.idea()
 
     async def brief(self) -> Brief:
         """Say where we are and what is next."""
@@ -318,7 +353,10 @@ class Lab:
             await self.settle()
             self._record.ledger.check_writable()
             await self._repo.check()
-            yield
+            try:
+                yield
+            finally:
+                self._runs.changed.ring()
 
 
 @asynccontextmanager
@@ -339,6 +377,7 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
     """
     repo = await Repo.open(bench.workspace)
     ledger = await Ledger.open(bench.workspace)
+    lab: Lab | None = None
     try:
         record = Record(bench.workspace, repo, ledger)
         async with background_tasks() as group:
@@ -349,4 +388,6 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
             group.start_soon(lab.attend)
             yield lab
     finally:
+        if lab is not None:
+            await lab.end()
         await ledger.close()

@@ -83,7 +83,7 @@ def learn(experiments: Sequence[Experiment], failing: Collection[str]) -> Learnt
         experiments: All of them, oldest first.
         failing: What the incumbent does not always pass.
     """
-    over = [one for one in experiments if _is_over(one, newest=experiments[-1])]
+    over = [one for one in experiments if is_over(one, newest=experiments[-1])]
     return Learnt(
         lessons=_lessons(over),
         near_misses=_near_misses(over, frozenset(failing)),
@@ -97,7 +97,7 @@ def kind_text(kinds: Sequence[ChangeKind]) -> str:
     return SEVERAL if len(kinds) > 1 else "".join(kind.value for kind in kinds)
 
 
-def _is_over(one: Experiment, *, newest: Experiment) -> bool:
+def is_over(one: Experiment, *, newest: Experiment) -> bool:
     """Tell whether a change, which the baseline is not, was decided, judged, or measured and left for another one."""
     is_left = one.comparison is not None and one.n != newest.n
     return one.parent is not None and bool(one.decision or one.judgement or is_left)

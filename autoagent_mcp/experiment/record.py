@@ -45,6 +45,11 @@ class Record:
         self._written = ""
         self.book = Book()
 
+    @property
+    def length(self) -> int:
+        """How many of the ledger's entries are in the book: where it is the same, so is the book."""
+        return self._read
+
     async def load(self) -> None:
         """Make database, git and results.tsv agree, whichever was lost or fell behind in a crash, and read them.
 

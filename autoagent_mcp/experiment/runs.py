@@ -15,6 +15,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from autoagent_mcp._tasks import Bell
 from autoagent_mcp.errors import AutoagentError, BusyError, UnknownNameError
 from autoagent_mcp.experiment.book import DECIDED
 from autoagent_mcp.experiment.record import Record
@@ -54,6 +55,8 @@ class _Active:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     progress: Progress | None = None
+    cut: str = ""
+    """Why it was made to end, where it was."""
 
     def report(self, progress: Progress) -> None:
         self.progress = progress
@@ -68,6 +71,8 @@ class Runs:
         self._group = group
         self._later: Callable[[], Coroutine[None, None, None]] | None = None
         self._active: _Active | None = None
+        self.changed = Bell()
+        """Rung when a run has begun or ended."""
 
     @property
     def active(self) -> Run | None:
@@ -98,6 +103,7 @@ class Runs:
         self.check_idle()
         self._active = _Active(run=run, experiment=experiment, work=work, conclude=conclude)
         self._group.start_soon(self._go, self._active)
+        self.changed.ring()
         return run
 
     def afterwards(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -133,14 +139,24 @@ class Runs:
         Raises:
             UnknownNameError: There is no such run.
         """
-        run = await self.run(run_id)
+        await self.has_ended(run_id, wait_sec)
+        return await self.run(run_id)
+
+    async def has_ended(self, run_id: str, wait_sec: float) -> bool:
+        """Wait until a run has ended, at most `wait_sec`, and tell whether it has; it is not read unless it must be."""
         with anyio.move_on_after(wait_sec):
             if self._active is not None and self._active.run.id == run_id:
                 await self._active.done.wait()
-            while not self._record.ledger.writable and run.state is RunState.RUNNING:
+            while not self._record.ledger.writable and await self._goes_on_elsewhere(run_id):  # noqa: ASYNC110 - nobody tells
                 await anyio.sleep(_POLL_SEC)
-                run = await self.run(run_id)
-        return await self.run(run_id)
+            return True
+        return False
+
+    def cut(self, reason: str) -> None:
+        """Let the run that goes on end as at the limit of a budget: what ended by now stays, and it can go on later."""
+        if self._active is not None:
+            self._active.cut = reason
+            self._active.scope.cancel()
 
     async def cancel(self, run_id: str) -> Run:
         """Stop a run and return it; one that has ended stays as it is.
@@ -160,6 +176,13 @@ class Runs:
     def progress(self, run_id: str) -> Progress | None:
         """Say how far a run of this server is; None where it does not go on."""
         return self._active.progress if self._active is not None and self._active.run.id == run_id else None
+
+    async def current(self) -> Run | None:
+        """Return the run that goes on, in this server (as it was started) or in the one that writes."""
+        if self._active is not None or self._record.ledger.writable:
+            return self.active
+        last = await self._on_disk(max(self._ids(), default=""))
+        return last if last is not None and last.state is RunState.RUNNING else None
 
     def next_id(self) -> str:
         """Return the id for a new run."""
@@ -201,12 +224,14 @@ class Runs:
             run = await self._record.run(record)
             await anyio.to_thread.run_sync(run_room.restore, self._bench.workspace, run, limiter=_disk)
 
-    async def _broken_off(self, run: Run, error_text: str) -> Run:
-        """Return what is on disk of a run that was cancelled, or ended with an error."""
+    async def _broken_off(self, run: Run, error_text: str, cut: str) -> Run:
+        """Return what is on disk of a run that was cancelled, cut, or ended with an error."""
         found = await anyio.to_thread.run_sync(
             run_room.interrupt, self._bench.workspace, run.id, dict[str, Task](), limiter=_disk
         )
         found = found or run.model_copy(update={"finished_at": datetime.now(timezone.utc)})
+        if cut:
+            return found.model_copy(update={"state": RunState.CUT, "error": cut})
         if error_text:
             return found.model_copy(update={"state": RunState.FAILED, "error": error_text})
         is_open = found.state in {RunState.RUNNING, RunState.INTERRUPTED}
@@ -214,7 +239,7 @@ class Runs:
 
     async def _end(self, active: _Active, run: Run | None, error_text: str) -> None:
         try:
-            run = run or await self._broken_off(active.run, error_text)
+            run = run or await self._broken_off(active.run, error_text, active.cut)
             await self._record.enter_run(active.experiment, run)
             await self._crown()
             if active.conclude is not None:
@@ -224,6 +249,7 @@ class Runs:
         finally:
             self._active = None
             active.done.set()
+            self.changed.ring()
             if self._later is not None:
                 later, self._later = self._later, None
                 self._group.start_soon(later)
@@ -242,6 +268,10 @@ class Runs:
                 await self._record.append(DECIDED, decided)
                 await self._record.repo.mark_kept(commit)
                 return
+
+    async def _goes_on_elsewhere(self, run_id: str) -> bool:
+        run = await self._on_disk(run_id)
+        return run is not None and run.state is RunState.RUNNING
 
     async def _on_disk(self, run_id: str) -> Run | None:
         if not _RUN_ID.fullmatch(run_id):

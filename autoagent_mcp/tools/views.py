@@ -155,6 +155,8 @@ class ExperimentRow(Frozen):
     runs: tuple[str, ...]
     commit: str
     reason: str
+    by: str
+    """The client that began it, and its model where that was declared."""
 
 
 class LedgerView(Frozen):
@@ -194,7 +196,7 @@ def tasks_view(histories: Sequence[TaskHistory], excluded: Sequence[Excluded], p
     left_out = [f"{one.task}: {clip('; '.join(one.reasons), 200)}" for one in excluded]
     return TasksView(
         tasks=tuple(_task_row(one) for one in histories[(page - 1) * per_page : page * per_page]),
-        excluded=_shown(left_out, EXCLUDED_CHARS),
+        excluded=that_fit(left_out, EXCLUDED_CHARS),
         page=page,
         pages=pages_of(len(histories), per_page),
         next="Call run_suite to measure the harness, or read_ledger to see what was tried.",
@@ -230,13 +232,13 @@ def run_view(
         passed=own.passed,
         avg_score=_rounded(own.avg_score),
         unmeasured=total.unmeasured,
-        solved=_shown(comparison.solved, NAMES_CHARS) if comparison else (),
-        broken=_shown(comparison.broken, NAMES_CHARS) if comparison else (),
+        solved=that_fit(comparison.solved, NAMES_CHARS) if comparison else (),
+        broken=that_fit(comparison.broken, NAMES_CHARS) if comparison else (),
         prediction=prediction,
         verdict=verdict_view(judgement),
         failures=dict(causes),
         cost=cost_text(total.usage.cost_usd),
-        notices=_shown([clip(notice, 400) for notice in run.notices], NOTICES_CHARS),
+        notices=that_fit([clip(notice, 400) for notice in run.notices], NOTICES_CHARS),
         error=quote(run.error, 1_000),
         note=DATA_NOTE if run.error else "",
         next=clip(next_step, NEXT_CHARS),
@@ -292,6 +294,7 @@ def experiment_row(experiment: Experiment) -> ExperimentRow:
         runs=experiment.runs[-4:],
         commit=(experiment.kept_commit or experiment.candidate.commit)[:10],
         reason=clip(experiment.reason, 200),
+        by=clip(experiment.author.text, 60) if experiment.author else "",
     )
 
 
@@ -355,7 +358,7 @@ def _judge_text(usage: Usage) -> str:
     return f"{usage.model_calls} calls, {tokens} tokens, cost {cost_text(usage.cost_usd)}"
 
 
-def _shown(items: Sequence[str], limit_chars: int) -> tuple[str, ...]:
+def that_fit(items: Sequence[str], limit_chars: int) -> tuple[str, ...]:
     """Show as many as there is room for, the first in any case, and say how many more there are."""
     taken = accumulate(size(item) + _BESIDE_ITEM_CHARS for item in items)
     count = max(1, sum(1 for chars in taken if chars <= limit_chars))

@@ -9,9 +9,12 @@ import pytest
 from support.labs import REFLECTION, agent_py, edit, measured, opened
 from support.workspaces import ANSWER_TASK, make_workspace
 
+from autoagent_mcp._text import size
 from autoagent_mcp.experiment import brief
+from autoagent_mcp.experiment.failing import WRONG_ANSWER, by_cause
 from autoagent_mcp.experiment.learnt import learn
 from autoagent_mcp.experiment.provable import provable
+from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.experiment import (
     Candidate,
     ChangeKind,
@@ -23,11 +26,11 @@ from autoagent_mcp.models.experiment import (
     Outcome,
     PredictionScore,
 )
-from autoagent_mcp.models.run import Score
-from autoagent_mcp.models.trial import Usage
-from autoagent_mcp.tools.ledger import BRIEF_LIMIT_CHARS, EXPERIMENTS_PER_PAGE
+from autoagent_mcp.models.run import Progress, Run, RunKind, RunState, Score, Suite
+from autoagent_mcp.models.trial import Failure, FailureCause, Trial, Usage
+from autoagent_mcp.tools.ledger import BRIEF_LIMIT_CHARS
 from autoagent_mcp.tools.text import RESULT_LIMIT_CHARS
-from autoagent_mcp.tools.views import LedgerView, experiment_row
+from autoagent_mcp.tools.views import EXPERIMENTS_PER_PAGE, LedgerView, experiment_row
 from autoagent_mcp.workspace import Workspace
 
 TASKS = tuple(f"t{number:02}" for number in range(20))
@@ -56,6 +59,20 @@ def experiment(n: int, **changes: object) -> Experiment:
         reason=f"Lesson {n}",
     )
     return plain.model_copy(update=changes)
+
+
+def trial(task: str, cause: FailureCause | None = None, *, passed: bool = False) -> Trial:
+    """Return one of a task."""
+    return Trial(
+        id=f"{task}__1",
+        task=task,
+        attempt=1,
+        reward=float(passed),
+        passed=passed,
+        failure=Failure(cause=cause) if cause else None,
+        started_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        duration_sec=1.0,
+    )
 
 
 async def test_a_refused_change_is_a_lesson_and_a_near_miss_until_its_tasks_are_solved(
@@ -156,6 +173,28 @@ def test_the_keep_rate_is_told_by_kind_of_all_that_was_tried() -> None:
     assert [(one.kind, one.kept, one.tried) for one in rates] == [("prompt", 1, 3), ("several", 0, 1)]
 
 
+def test_what_fails_is_grouped_by_its_cause_with_how_often_and_what_measured_nothing_is_no_failure() -> None:
+    late, crashed, lost = FailureCause.HARNESS_TIMEOUT, FailureCause.HARNESS_CRASHED, FailureCause.SANDBOX_LOST
+    causes = by_cause(
+        [
+            *(trial("often", late), trial("often", late), trial("often"), trial("often", passed=True)),
+            *(trial("once", late), trial("once", passed=True), trial("never", passed=True)),
+            *(
+                trial("lost", lost),
+                trial("crash", crashed),
+                trial("impossible").model_copy(update={"is_impossible": True}),
+            ),
+        ]
+    )
+    told = {one.name: [(task.name, task.failed, task.trials) for task in one.tasks] for one in causes}
+    assert list(told) == ["harness timeout", "harness crashed", WRONG_ANSWER]
+    assert told == {
+        "harness timeout": [("often", 2, 4), ("once", 1, 2)],
+        "harness crashed": [("crash", 1, 1)],
+        WRONG_ANSWER: [("often", 1, 4)],
+    }
+
+
 def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
     long = "a word that says much " * 200
     names = tuple(f"a-task-with-a-name-that-somebody-thought-was-a-good-idea-{number:03}" for number in range(500))
@@ -175,16 +214,27 @@ def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
         for n in range(2000)
     ]
     state = brief.State(
+        goal=long,
         incumbent=tried[0],
-        failing=names,
+        lineage=tuple(tried[:30]),
+        causes=by_cause(trial(name, cause) for name in names for cause in (*FailureCause, None)),
         experiments=2000,
         kept=1,
         last=tuple(tried[: -brief.SHOWN - 1 : -1]),
         learnt=learn(tried, names),
+        authors=tuple((f"client {number} {long}", 20 - number) for number in range(20)),
         provable=provable(19, pass_rate=0.5, trial_cost_usd=123.456),
         budget="Left of the budget: 100 experiments, $1000.00, 1000000 tokens, 100.0 hours of runs.",
-        running=None,
-        progress=None,
+        running=Run(
+            id="0001",
+            kind=RunKind.SUITE,
+            description=long,
+            candidate="0",
+            suite=Suite(tasks=names, fingerprint="0", backend="bubblewrap", model="m"),
+            state=RunState.RUNNING,
+            started_at=tried[0].started_at,
+        ),
+        progress=Progress(run="0001", done=100, total=500, passed=50, cost_usd=None),
         working=long,
         next="Go on.",
         excluded=100,
@@ -194,16 +244,22 @@ def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
         notices=(long,) * 20,
     )
     text = brief.write(state).text
-    assert len(text) <= BRIEF_LIMIT_CHARS
+    assert size(text) <= BRIEF_LIMIT_CHARS
+    assert brief.write(state).text == text
     for part in (
         "The incumbent is experiment 0",
-        "and 488 more",
-        "\n- 1992 (",
+        "Run 0001 (suite) goes on, 100 of 500 trials done, 50 passed",
+        "Read program.md; it begins: a word that says much",
+        "How it got there:\n- 0 (the baseline): 250 of 500 trials passed, average reward 0.500\n- and 24 more\n- 25 (",
+        "\n- harness crashed: a-task-with-a-name-that-somebody-thought-was-a-good-idea-000 1 of 7, a-task",
+        "and 498 more\n- and 1 more",
+        "\n- 1994 (",
+        "Experiments by client: client 0 a word",
         "\n- 1992 (prompt): 1992 a word",
         "\n- 1999: fixed a-task",
         "Kept so far, by kind of change: prompt 0 of 333",
         "Your predictions, in 2000 runs: of 100000 tasks expected to become solved 40000 did; of 940000 that became",
-        "Notice: and 16 more.",
+        "Notice: and 17 more.",
     ):
         assert part in text
 
@@ -233,6 +289,7 @@ def test_a_page_of_the_longest_experiments_fits_into_one_answer() -> None:
             prediction=PredictionScore(fixed=forecast, broken=forecast),
             kind_of_change=tuple(ChangeKind),
             runs=("1001", "1002", "1003", "1004", "1005"),
+            author=Author(client="c" * 100, client_version="1" * 100, meta_model="m" * 100, server_version="1.0"),
             score=Score(trials=1000, passed=100, unmeasured=0, avg_score=1 / 3, tasks=(), usage=Usage(cost_usd=123)),
         )
     )

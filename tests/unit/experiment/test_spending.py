@@ -43,10 +43,17 @@ async def test_no_more_experiments_begin_than_the_budget_has(workspace: Workspac
     limit(workspace, "max_experiments = 2")
     async with opened(workspace) as lab:
         await measured(lab)
+        assert (lab.notes(), lab.done()) == ((), "")
         edit(workspace, "apple")
         await measured(lab, "Less")
-        assert lab.notes() == ()
+        assert "budget.max_experiments" in lab.notes()[0]
+        assert "can still be kept or reverted" in lab.notes()[0]
+        assert lab.done() == ""  # the last one waits for its decision
         edit(workspace, "damson")
         with pytest.raises(DecisionRefused, match=r"budget\.max_experiments"):
             await measured(lab, "Other")
         assert len(lab.experiments()) == 2
+        edit(workspace, "apple")
+        await lab.revert("Less is less")
+        assert "budget.max_experiments" in lab.done()
+        assert (await lab.brief()).next == f"Done: {lab.done()}"
