@@ -7,21 +7,22 @@ without this. Anything that is not ours is a bug: the SDK logs its traceback and
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Concatenate, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypeVar
 
 import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from typing_extensions import ParamSpec, Self
 
-from autoagent_mcp import config as config_file
 from autoagent_mcp.errors import AutoagentError, SetupError
-from autoagent_mcp.experiment.lab import Lab, open_lab
-from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.tools.text import ANSWER_LIMIT_CHARS, RESULT_LIMIT_CHARS, clip
 from autoagent_mcp.workspace import Workspace
+
+if TYPE_CHECKING:
+    from autoagent_mcp.experiment.lab import Lab
 
 _NOTES_CHARS = 1_500
 _CUT_CHARS = 100
@@ -91,9 +92,19 @@ class Door:
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Lab]:
+        await anyio.to_thread.run_sync(_load_lab)
+        from autoagent_mcp import config as config_file  # noqa: PLC0415 - loaded by now
+        from autoagent_mcp.experiment.lab import open_lab  # noqa: PLC0415
+        from autoagent_mcp.run.bench import open_bench  # noqa: PLC0415
+
         settings = config_file.load(self._workspace.folder)
         async with open_bench(self._workspace, settings) as bench, open_lab(bench) as lab:
             yield lab
+
+
+def _load_lab() -> None:
+    """Load all that a lab is made of: half a second, which a client that only starts the server need not wait for."""
+    importlib.import_module("autoagent_mcp.experiment.lab")
 
 
 ToolContext = Context[Door, Any]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from pydantic import Field
 
-from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.trial import Trial, TrialFiles
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
 from autoagent_mcp.tools.text import DATA_NOTE, clean, clip, quote, size
 from autoagent_mcp.trace.reading import all_steps, text_of
+
+if TYPE_CHECKING:
+    from autoagent_mcp.experiment.lab import Lab
 
 FIELD_CHARS = 1_500
 STEPS_CHARS = 4_000

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 from pydantic import Field
 
 from autoagent_mcp.experiment import prediction
-from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.run import Run, RunKind, RunState
 from autoagent_mcp.run.score import score
 from autoagent_mcp.tools.boundary import ToolContext
 from autoagent_mcp.tools.text import cost_text
 from autoagent_mcp.tools.views import RunView, is_over, run_view
+
+if TYPE_CHECKING:
+    from autoagent_mcp.experiment.lab import Lab
 
 DEFAULT_WAIT_SEC = 45.0
 """Fits under every known client's own limit for a call (the shortest is 60 s)."""

@@ -12,7 +12,8 @@ from support.clients import Era, ToolFailed, in_memory
 from support.workspaces import ANSWER_TASK, NO_MODEL, git, harness, make_workspace, write_tree
 
 from autoagent_mcp._text import QUOTE_CLOSES, QUOTE_OPENS
-from autoagent_mcp.server import TOOLS, build_server
+from autoagent_mcp.server import build_server
+from autoagent_mcp.tools.registry import TOOLS
 from autoagent_mcp.tools.text import RESULT_LIMIT_CHARS
 
 SETTINGS = NO_MODEL.format(url="http://127.0.0.1:9/v1")
