@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import tempfile
 from pathlib import Path
@@ -17,13 +18,16 @@ def write_whole(
         path: The file.
         data: Its content; text is written as UTF-8.
         mode: Its permissions; the owner's alone where not given.
-        scratch: A folder on the same filesystem for the unfinished file, where it may not lie beside `path`.
+        scratch: A folder on the same filesystem for the unfinished file, where it may not lie beside `path`; made
+            where it is missing.
         is_durable: Whether it must be on the disk on return (some milliseconds); no need where it can be made again.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written; nothing is left behind.
     """
     content = data.encode() if isinstance(data, str) else data
+    if scratch is not None:
+        scratch.mkdir(exist_ok=True)
     descriptor, beside = tempfile.mkstemp(dir=scratch or path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -39,6 +43,13 @@ def write_whole(
         raise
     if is_durable:
         _sync_folder(path.parent)
+
+
+def clear_unfinished(*paths: Path) -> None:
+    """Remove what a process that was killed left of writing these files; only for who alone writes them."""
+    for path in paths:
+        for unfinished in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+            unfinished.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@
     lock
     status.json  stop
     server.log
+    scratch/                         what is being written
     runs/<run>/run.json
     runs/<run>/<task>__<n>/          see models.trial.TrialFiles
     gateway/<time>/                  the calls of `autoagent-mcp gateway`
@@ -67,6 +68,11 @@ class Workspace(Frozen):
     def log(self) -> Path:
         """The server's own log."""
         return self.state / "server.log"
+
+    @property
+    def scratch(self) -> Path:
+        """Where files are written that must not be seen unfinished where they belong; nothing in it lasts."""
+        return self.state / "scratch"
 
     @property
     def results(self) -> Path:

@@ -189,7 +189,7 @@ class Record:
             return
         try:
             await anyio.to_thread.run_sync(
-                lambda: write_whole(self._workspace.results, text, mode=0o644, scratch=self._workspace.state),
+                lambda: write_whole(self._workspace.results, text, mode=0o644, scratch=self._workspace.scratch),
                 limiter=_disk,
             )
             self._written = text

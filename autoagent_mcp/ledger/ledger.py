@@ -17,7 +17,7 @@ from typing import TypeVar
 import anyio
 from typing_extensions import Self
 
-from autoagent_mcp._io import FileLock, write_whole
+from autoagent_mcp._io import FileLock, clear_unfinished, write_whole
 from autoagent_mcp.errors import LedgerError
 from autoagent_mcp.ledger import database
 from autoagent_mcp.ledger.rows import GENESIS, REF, Entry, Row, canonical, parse
@@ -172,7 +172,7 @@ class Ledger:
             self._workspace.state.mkdir(exist_ok=True)
             ignore = self._workspace.state / ".gitignore"
             if not ignore.exists():
-                write_whole(ignore, "*\n", mode=0o644)
+                write_whole(ignore, "*\n", mode=0o644, scratch=self._workspace.scratch)
             self.writable = self._lock.take()
         self._open_database()
 
@@ -376,6 +376,7 @@ class Ledger:
             self.notices = [*(one for one in self.notices if one != notice), notice]
 
     def _check_seal(self) -> None:
+        clear_unfinished(self._head_file)
         sealed = self._sealed()
         if sealed is None:
             return

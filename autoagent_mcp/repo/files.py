@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def restore(workspace: Workspace, target: Editable, *, replacing: Editable) -> N
     """
     now = read(workspace)
     if now != replacing:
-        raise RepoError("The harness was edited while it was being reverted.", "Nothing was overwritten: call again.")
+        raise RepoError("The harness was edited from elsewhere meanwhile.", "Nothing was overwritten: call again.")
     for name in sorted(now.files.keys() - target.files.keys()):
         (workspace.folder / name).unlink()
     _remove_empty_folders(workspace.folder / EDITABLE[1])
@@ -72,7 +73,12 @@ def restore(workspace: Workspace, target: Editable, *, replacing: Editable) -> N
         path = workspace.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside a file of .agent the unfinished one would be part of the harness after a crash.
-        write_whole(path, data, mode=0o755 if is_executable else 0o644, scratch=workspace.state)
+        write_whole(path, data, mode=0o755 if is_executable else 0o644, scratch=workspace.scratch)
+
+
+def clear_scratch(workspace: Workspace) -> None:
+    """Remove what a killed server was writing; only for the one that holds the workspace's lock."""
+    shutil.rmtree(workspace.scratch, ignore_errors=True)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

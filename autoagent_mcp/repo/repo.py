@@ -88,6 +88,10 @@ class Repo:
         """Read the editable files from the working tree. Raises: RepoError, see `files.read`."""
         return await self._in_thread(lambda: files.read(self._workspace))
 
+    async def write(self, target: Editable, *, replacing: Editable) -> None:
+        """Make the editable files those of `target`; git is not touched. Raises: RepoError, OSError, see `restore`."""
+        await self._in_thread(lambda: files.restore(self._workspace, target, replacing=replacing))
+
     async def at(self, commit: str) -> Editable:
         """Read the editable files of a commit. Raises: RepoError: there is no such commit, or a link is in it."""
         return await self._in_thread(lambda: self._at(commit))
@@ -171,7 +175,7 @@ class Repo:
         await self._in_thread(lambda: exclude.exclude(self._folder, pattern))
 
     async def clear_locks(self, since: float | None) -> None:
-        """Remove lock files that a killed git of ours left under refs/autoagent.
+        """Remove lock files that a killed git of ours left under refs/autoagent, and files that it left unfinished.
 
         Only for the one server that holds the workspace's lock, when it starts. Where a keep was interrupted, `since`
         is when it began, in seconds since the epoch: locks of index, HEAD and branch that are younger are its own.
@@ -343,6 +347,7 @@ class Repo:
         for path in (self._folder / REFS).rglob("*.lock"):
             path.unlink(missing_ok=True)
         if since is None:
+            files.clear_scratch(self._workspace)
             return
         branch = self._git.try_text("symbolic-ref", "--quiet", "HEAD") or "HEAD"
         for name in ("index.lock", "HEAD.lock", f"{branch}.lock"):

@@ -19,14 +19,14 @@ from typing import NamedTuple
 
 import anyio
 
-from autoagent_mcp._io import write_whole
+from autoagent_mcp._io import clear_unfinished, write_whole
 from autoagent_mcp.errors import AutoagentError, HarnessError
 from autoagent_mcp.gateway.app import Gateway
 from autoagent_mcp.gateway.meter import Amount, Meter
 from autoagent_mcp.harness import process
 from autoagent_mcp.models.run import Duel, Prediction, Progress, Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
-from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, Trial, Usage
+from autoagent_mcp.models.trial import RULES, Arm, Failure, FailureCause, Trial, TrialFiles, Usage
 from autoagent_mcp.run import judge, tampering
 from autoagent_mcp.run.allowance import Allowance
 from autoagent_mcp.run.bench import Bench
@@ -310,6 +310,7 @@ class _Run:
 
 def interrupt(workspace: Workspace, run_id: str, tasks: Mapping[str, Task]) -> Run | None:
     """Mark a run that a killed server left as interrupted, and finish the traces of the trials that were under way."""
+    _clear_unfinished(workspace.run(run_id))
     run = load(workspace, run_id)
     if run is None or run.state is not RunState.RUNNING:
         return run
@@ -330,6 +331,11 @@ def interrupt(workspace: Workspace, run_id: str, tasks: Mapping[str, Task]) -> R
     ended = run.model_copy(update=changes)
     write_whole(workspace.run(run_id) / "run.json", ended.model_dump_json(indent=1, exclude={"trials"}))
     return load(workspace, run_id)
+
+
+def _clear_unfinished(folder: Path) -> None:
+    places = (TrialFiles(folder=place) for place in folder.glob("*__*/"))
+    clear_unfinished(folder / "run.json", *(path for files in places for path in (files.trial, files.trajectory)))
 
 
 def restore(workspace: Workspace, run: Run) -> None:
