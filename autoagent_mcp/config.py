@@ -146,6 +146,15 @@ class DecisionSettings(Frozen):
     """A trial passes with a reward of at least this."""
 
 
+class ServerSettings(Frozen):
+    """How the server speaks to its clients."""
+
+    wait_sec: float | None = Field(default=None, ge=0)
+    """For how long a call waits for a run, where it does not say; left out: what its client is known to bear."""
+    max_wait_sec: float | None = Field(default=None, ge=0)
+    """For how long it waits at most, whatever it says; left out: the same."""
+
+
 class SplitSettings(Frozen):
     """Which tasks are hidden: whether a change does worse on them is all that is ever told of them."""
 
@@ -174,6 +183,7 @@ class Config(Frozen):
     sandbox: SandboxSettings = SandboxSettings()
     harness: HarnessSettings = HarnessSettings()
     decision: DecisionSettings = DecisionSettings()
+    server: ServerSettings = ServerSettings()
     split: SplitSettings | None = None
 
     @property

@@ -26,9 +26,8 @@ from autoagent_mcp.experiment.stopping import stopped
 from autoagent_mcp.harness import boundary
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Brief, Decision, Experiment, Outcome, Verdict
-from autoagent_mcp.models.run import Progress, Run, RunKind
+from autoagent_mcp.models.run import Run, RunKind
 from autoagent_mcp.models.trial import Arm, Trial
-from autoagent_mcp.run.score import score
 
 _IMPROVE = (
     "This is the incumbent. Read the traces of what fails (read_run, read_trace), edit agent.py above its fixed "
@@ -92,7 +91,7 @@ class Guide:
                 authors=known.authors,
                 provable=await self._provable(),
                 running=running,
-                progress=_progress(self._runs.progress(running.id), running) if running else None,
+                progress=await self._runs.progress(running.id) if running else None,
                 budget=self._spending.text(),
                 working=working,
                 next=await self.now(),
@@ -257,13 +256,3 @@ class Guide:
             *ledger.notices,
             *([] if ledger.writable else ["Another server works here; this one only reads."]),
         ]
-
-
-def _progress(known: Progress | None, run: Run) -> Progress:
-    """Say how far a run is; of another server's, as far as its trials on disk tell."""
-    if known is not None:
-        return known
-    found = score(run.trials)
-    return Progress(
-        run=run.id, done=found.trials, total=run.planned_trials, passed=found.passed, cost_usd=found.usage.cost_usd
-    )

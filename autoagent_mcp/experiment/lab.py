@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import anyio
 
 from autoagent_mcp._tasks import background_tasks
-from autoagent_mcp.errors import AutoagentError, LedgerError, UnknownNameError
+from autoagent_mcp.config import ServerSettings
+from autoagent_mcp.errors import AutoagentError
 from autoagent_mcp.experiment.beacon import Beacon
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
@@ -186,27 +187,17 @@ class Lab:
         """Stop a run. Raises: UnknownNameError: there is no such run; LedgerError: it is another server's."""
         return await self._runs.cancel(run_id)
 
-    def progress(self, run_id: str) -> Progress | None:
-        """Say how far a run is; None where it does not go on in this server."""
-        return self._runs.progress(run_id)
+    async def running(self) -> Run | None:
+        """Return the run that goes on, also one of the server that writes where this one only reads."""
+        return await self._runs.current()
+
+    async def progress(self, run_id: str) -> Progress:
+        """Say how far a run is. Raises: UnknownNameError: there is no such run."""
+        return await self._runs.progress(run_id)
 
     async def trial(self, run_id: str, trial_id: str) -> tuple[Trial, TrialFiles]:
-        """Return a trial that has ended, with the place of its files.
-
-        Raises:
-            UnknownNameError: There is no such run or trial.
-            LedgerError: Its trace is not on disk any more.
-        """
-        trials = {trial.id: trial for trial in (await self.run(run_id)).trials}
-        if trial_id not in trials:
-            raise UnknownNameError("trial", trial_id, trials)
-        files = self._bench.workspace.trial(run_id, trial_id)
-        if not files.trajectory.exists():
-            raise LedgerError(
-                f"The trace of trial {trial_id} of run {run_id} is not on disk any more; its score is in the ledger.",
-                "Read another run's traces, or measure again.",
-            )
-        return trials[trial_id], files
+        """Return a trial that has ended, with the place of its files. Raises: see `Runs.trial`."""
+        return await self._runs.trial(run_id, trial_id)
 
     async def keep(self, reflection: str, justification: str = "", *, by: Author | None = None) -> Asked:
         """Keep the harness as it is now, at once or by a run that shows what it is worth.
@@ -271,6 +262,11 @@ class Lab:
     def is_writing(self) -> bool:
         """Whether this server is the one that may start runs and decide."""
         return self._is_settled
+
+    @property
+    def server_settings(self) -> ServerSettings:
+        """How the server is to speak to its clients."""
+        return self._bench.config.server
 
     def notes(self) -> tuple[str, ...]:
         """Say what every answer has to tell: what was changed from outside, and that a limit was reached."""

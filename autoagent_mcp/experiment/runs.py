@@ -16,15 +16,17 @@ import anyio
 from anyio.abc import TaskGroup
 
 from autoagent_mcp._tasks import Bell
-from autoagent_mcp.errors import AutoagentError, BusyError, UnknownNameError
+from autoagent_mcp.errors import AutoagentError, BusyError, LedgerError, UnknownNameError
 from autoagent_mcp.experiment.book import DECIDED
 from autoagent_mcp.experiment.record import Record
 from autoagent_mcp.models.experiment import Decided, Decision
 from autoagent_mcp.models.run import Progress, Run, RunKind, RunState
 from autoagent_mcp.models.task import Task
+from autoagent_mcp.models.trial import Trial, TrialFiles
 from autoagent_mcp.run import run as run_room
 from autoagent_mcp.run.bench import Bench
 from autoagent_mcp.run.run import Report, RunRequest
+from autoagent_mcp.run.score import score
 
 _POLL_SEC = 0.5
 """How often a server that only reads looks whether the other one's run has ended."""
@@ -133,6 +135,24 @@ class Runs:
             raise UnknownNameError("run", run_id, self._ids())
         return found
 
+    async def trial(self, run_id: str, trial_id: str) -> tuple[Trial, TrialFiles]:
+        """Return a trial that has ended, with the place of its files.
+
+        Raises:
+            UnknownNameError: There is no such run or trial.
+            LedgerError: Its trace is not on disk any more.
+        """
+        trials = {trial.id: trial for trial in (await self.run(run_id)).trials}
+        if trial_id not in trials:
+            raise UnknownNameError("trial", trial_id, trials)
+        files = self._bench.workspace.trial(run_id, trial_id)
+        if not files.trajectory.exists():
+            raise LedgerError(
+                f"The trace of trial {trial_id} of run {run_id} is not on disk any more; its score is in the ledger.",
+                "Read another run's traces, or measure again.",
+            )
+        return trials[trial_id], files
+
     async def wait(self, run_id: str, wait_sec: float) -> Run:
         """Wait until a run has ended, at most `wait_sec`, and return it as it stands.
 
@@ -173,9 +193,15 @@ class Runs:
             await self._active.done.wait()
         return await self.run(run_id)
 
-    def progress(self, run_id: str) -> Progress | None:
-        """Say how far a run of this server is; None where it does not go on."""
-        return self._active.progress if self._active is not None and self._active.run.id == run_id else None
+    async def progress(self, run_id: str) -> Progress:
+        """Say how far a run is. Raises: UnknownNameError: there is no such run."""
+        if self._active is not None and self._active.run.id == run_id and self._active.progress is not None:
+            return self._active.progress
+        run = await self.run(run_id)
+        found = score(run.trials)
+        return Progress(
+            run=run.id, done=found.trials, total=run.planned_trials, passed=found.passed, cost_usd=found.usage.cost_usd
+        )
 
     async def current(self) -> Run | None:
         """Return the run that goes on, in this server (as it was started) or in the one that writes."""

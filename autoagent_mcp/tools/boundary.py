@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from autoagent_mcp.experiment.lab import Lab
 
 _NOTES_CHARS = 1_500
+_DONE = "Done: no run can start any more, so end here."
 _CUT_CHARS = 100
 """What is put in where a note is cut."""
 
@@ -132,7 +133,7 @@ def speaks_mcp(
 ) -> Callable[Concatenate[ToolContext, P], Awaitable[T]]:
     """Turn our errors into the ToolErrors whose text the client sees.
 
-    What was changed from outside and a spent budget are told in every answer.
+    What was changed from outside, a spent budget and a person's stop are told in every answer.
     """
 
     @functools.wraps(tool)
@@ -142,12 +143,14 @@ def speaks_mcp(
             lab = await ctx.request_context.lifespan_context.lab()
         except AutoagentError as error:
             raise ToolError(clip(str(error), ANSWER_LIMIT_CHARS)) from error
-        return _told(answer, lab.notes())
+        if lab.done():
+            answer = answer.model_copy(update={"next": _DONE})
+        return told(answer, lab.notes())
 
     return wrapper
 
 
-def _told(answer: T, notes: Sequence[str]) -> T:
+def told(answer: T, notes: Sequence[str]) -> T:
     """Put what every answer has to tell before what to do now, as far as there is room for it."""
     if not notes:
         return answer

@@ -170,12 +170,10 @@ async def test_one_run_at_a_time_and_the_same_one_for_the_same_candidate(workspa
         assert [one.n for one in lab.experiments()] == [0, 1]
         await fake.started.wait()
         assert (await lab.wait(run.id, 0)).state is RunState.RUNNING
-        progress = lab.progress(run.id)
-        assert progress is not None
-        assert progress.total == 4
+        assert (await lab.progress(run.id)).total == 4
         fake.gate.set()
         assert (await lab.wait(run.id, 20)).state is RunState.COMPLETE
-        assert lab.progress(run.id) is None
+        assert (await lab.progress(run.id)).done == 4
 
 
 async def test_a_client_that_goes_away_cancels_nothing(workspace: Workspace) -> None:
