@@ -5,6 +5,7 @@ Each command imports what it needs, so that the server is ready before the demo'
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from datetime import timedelta
@@ -38,12 +39,17 @@ def serve(
     context: typer.Context,
     workspace: Folder = Path(),
     *,
+    meta_model: Annotated[
+        str | None, typer.Option(help="The meta-agent's model, for the ledger; or set AUTOAGENT_META_MODEL.")
+    ] = None,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
     """Serve MCP over stdin and stdout (without a command), for Claude Code, Codex or any MCP client."""
     context.obj = Workspace(folder=workspace.resolve())
+    if meta_model is not None:
+        os.environ["AUTOAGENT_META_MODEL"] = meta_model
     if context.invoked_subcommand is None:
         from autoagent_mcp.server import serve_stdio  # noqa: PLC0415 - see the module's docstring
 
@@ -163,6 +169,26 @@ def accept_changes(
         typer.confirm("Is all of that as it should be?", abort=True)
     accept.accept(context.obj, things)
     typer.echo("Accepted; the server takes it in at its next call.")
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    *,
+    is_undone: Annotated[bool, typer.Option("--undo", help="Take it back: runs may start again.")] = False,
+) -> None:
+    """End the loop, for people: no run starts any more, and one under way ends within a second; its trials stay.
+
+    It works beside a running server and without one, and holds until it is taken back. What it ended is taken up again
+    by the call that began it.
+    """
+    from autoagent_mcp import stop as stopping  # noqa: PLC0415 - see the module's docstring
+
+    if is_undone:
+        typer.echo("Runs may start again." if stopping.undo(context.obj) else "Nobody had said stop.")
+        return
+    stopping.stop(context.obj)
+    typer.echo("Stopped. Take it back with: autoagent-mcp stop --undo")
 
 
 @app.command()
