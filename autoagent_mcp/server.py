@@ -13,7 +13,15 @@ import anyio
 from mcp.server import MCPServer, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, InputRequiredResult
+from mcp.types import (
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    InputRequiredResult,
+    PromptReference,
+    ResourceTemplateReference,
+)
 from typing_extensions import override
 
 from autoagent_mcp import __version__
@@ -51,6 +59,7 @@ def build_server(workspace: Workspace, door: Door | None = None) -> MCPServer[An
                     await way.close()
 
     server = _Server(
+        way,
         "autoagent",
         title="autoagent-mcp",
         version=__version__,
@@ -59,22 +68,38 @@ def build_server(workspace: Workspace, door: Door | None = None) -> MCPServer[An
         log_level="WARNING",
     )
     server.middleware.append(server.furnish)
+    # What completes names is told of in the greeting, so it cannot wait for what it completes.
+    server.completion()(server.complete)
     return server
 
 
 class _Server(MCPServer[Any]):
     """Loads its tools when they are first asked for: a client that starts a server waits for less than that takes."""
 
-    _is_furnished = False
+    def __init__(self, door: Door, name: str, **settings: Any) -> None:  # noqa: ANN401 - of MCPServer
+        super().__init__(name, **settings)
+        self._door = door
+        self._is_furnished = False
 
     async def furnish(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Stand before every request and notification but a client's greeting."""
         if not self._is_furnished and ctx.method not in _GREETINGS:
             from autoagent_mcp.tools import registry  # noqa: PLC0415 - see the class
 
-            registry.register(self)
+            registry.register(self, self._door)
             self._is_furnished = True
         return await call_next(ctx)
+
+    async def complete(
+        self,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion:
+        """Complete a name in the address of a resource."""
+        from autoagent_mcp.tools import resources  # noqa: PLC0415 - see the class
+
+        return await resources.complete(self._door, ref, argument, context)
 
     @override
     async def call_tool(

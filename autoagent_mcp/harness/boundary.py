@@ -33,7 +33,7 @@ def check(files: Mapping[str, bytes], *, model: str) -> None:
     Raises:
         HarnessError: It does not; names file and line, and the cure.
     """
-    _check_files(files)
+    check_files(files)
     text = _text(files[AGENT])
     tree = _parse(text)
     boundary = _check_markers(text.splitlines())
@@ -71,7 +71,8 @@ def _try_parse(path: str, content: bytes) -> ast.Module | None:
         return None
 
 
-def _check_files(files: Mapping[str, bytes]) -> None:
+def check_files(files: Mapping[str, bytes]) -> None:
+    """See that a candidate has an agent.py, and no more and no larger files than it may. Raises: HarnessError."""
     if AGENT not in files:
         raise HarnessError("There is no agent.py.", "Restore it: `git checkout -- agent.py`.")
     for path in files:
@@ -99,6 +100,11 @@ def _parse(text: str) -> ast.Module:
         raise HarnessError(f"agent.py line {error.lineno} has a syntax error: {error.msg}.", _HINT) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise HarnessError(f"agent.py cannot be parsed: {error}.", _HINT) from error
+
+
+def fixed_from(text: str) -> int | None:
+    """Return the number of the line from which on agent.py belongs to the server; None where there is no such line."""
+    return next(iter(_places(text.splitlines(), adapter.BOUNDARY)), None)
 
 
 def _check_markers(lines: list[str]) -> int:

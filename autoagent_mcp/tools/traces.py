@@ -115,9 +115,16 @@ def step_view(number: int, step: dict[str, Any], limit_chars: int, calls_shown: 
             quote(f"{one['function_name']}({json.dumps(one['arguments'], ensure_ascii=False)})", limit_chars)
             for one in calls[:calls_shown]
         ),
-        results=tuple(quote(text_of(one.get("content")), limit_chars) for one in results[:calls_shown]),
+        results=tuple(quote(_result_text(one), limit_chars) for one in results[:calls_shown]),
         error=quote(text_of(extra.get("error")), limit_chars),
     )
+
+
+def _result_text(result: dict[str, Any]) -> str:
+    """Tell what an action gave, and which command it was where no tool call tells that."""
+    extra: dict[str, Any] = result.get("extra") or {}
+    command = f"$ {extra['command']}\n" if extra.get("command") else ""
+    return f"{command}{text_of(result.get('content'))}"
 
 
 def room_of(view: StepView) -> int:

@@ -59,6 +59,13 @@ class TasksView(Frozen):
     next: str
 
 
+class TaskView(TaskRow):
+    """A task with all that it asks for."""
+
+    note: str = DATA_NOTE
+    next: str
+
+
 class VerdictView(Frozen):
     """What fresh trials of a change and its incumbent showed, side by side."""
 
@@ -107,6 +114,13 @@ class RunView(Frozen):
     error: str = ""
     note: str = ""
     """That the error is data, where there is one."""
+    next: str
+
+
+class IdleView(Frozen):
+    """That no run goes on."""
+
+    state: str = "idle"
     next: str
 
 
@@ -324,14 +338,20 @@ def is_over(run: Run) -> bool:
     return run.state is not RunState.RUNNING
 
 
-def _task_row(one: TaskHistory) -> TaskRow:
+def task_view(one: TaskHistory) -> TaskView:
+    """Show a task with as much of its instruction as there is room for."""
+    row = _task_row(one, ANSWER_LIMIT_CHARS - NEXT_CHARS - _TASK_CHARS)
+    return TaskView(**row.model_dump(), next="Call read_run of the incumbent's run to see how its trials went.")
+
+
+def _task_row(one: TaskHistory, instruction_chars: int = 150) -> TaskRow:
     return TaskRow(
         task=one.task.name,
         passed=one.passed,
         attempts=one.attempts,
         avg_cost=cost_text(one.avg_cost_usd),
         avg_duration_sec=round(one.avg_duration_sec, 1),
-        instruction=quote(one.task.instruction, 150),
+        instruction=quote(one.task.instruction, instruction_chars),
     )
 
 

@@ -50,11 +50,11 @@ def diverge(a: Sequence[JsonObject], b: Sequence[JsonObject]) -> Divergence:
         a: The steps of one trajectory, in ATIF, in order.
         b: Those of the other.
     """
-    spoken_a, spoken_b = _spoken(a), _spoken(b)
-    by_words = not any(_actions(step) for _, step in (*spoken_a, *spoken_b))
+    acting_a, acting_b = _acting(a), _acting(b)
+    by_words = not any(_actions(step) for _, step in (*acting_a, *acting_b))
     shared = 0
     last_shared = parted = other_words = other_results = None
-    for (at_a, one), (at_b, other) in zip_longest(spoken_a, spoken_b, fillvalue=(None, None)):
+    for (at_a, one), (at_b, other) in zip_longest(acting_a, acting_b, fillvalue=(None, None)):
         here = Pair(at_a, at_b)
         if one is None or other is None or _deed(one, by_words=by_words) != _deed(other, by_words=by_words):
             parted = here
@@ -73,9 +73,10 @@ def diverge(a: Sequence[JsonObject], b: Sequence[JsonObject]) -> Divergence:
     )
 
 
-def _spoken(steps: Sequence[JsonObject]) -> list[tuple[int, JsonObject]]:
-    """The steps that are an agent's, with their numbers."""
-    return [(number, step) for number, step in zip(count(1), steps, strict=False) if _is_agents(step)]
+def _acting(steps: Sequence[JsonObject]) -> list[tuple[int, JsonObject]]:
+    """The steps in which an agent speaks or something is done, with their numbers."""
+    numbered = zip(count(1), steps, strict=False)
+    return [(number, step) for number, step in numbered if _is_agents(step) or _actions(step)]
 
 
 def _is_agents(step: JsonObject) -> bool:
