@@ -59,7 +59,8 @@ class Beacon:
         try:
             data = (await self._status(is_serving=is_serving)).model_dump_json(indent=1)
             await anyio.to_thread.run_sync(
-                lambda: write_whole(self._workspace.status, data, is_durable=False), limiter=_disk
+                lambda: write_whole(self._workspace.status, data, scratch=self._workspace.scratch, is_durable=False),
+                limiter=_disk,
             )
         except (AutoagentError, OSError):
             _log.exception("The status could not be written")

@@ -33,10 +33,7 @@ _IMPROVE = (
     "This is the incumbent. Read the traces of what fails (read_run, read_trace), edit agent.py above its fixed "
     "boundary, spot_check it, then call run_suite."
 )
-_ELSEWHERE = (
-    "Another server works on this workspace, and this one only reads: go on there, or call get_brief again. This one "
-    "takes over when that one is gone."
-)
+_ELSEWHERE = "Go on there, or call get_brief again: this server takes over when that one is gone."
 _disk = anyio.CapacityLimiter(1)
 _LOOKED_AT = 4
 """Why tasks fail is read from so many of the incumbent's newest runs."""
@@ -251,8 +248,4 @@ class Guide:
 
     def _notices(self) -> list[str]:
         ledger = self._record.ledger
-        return [
-            *self._watch.notices,
-            *ledger.notices,
-            *([] if ledger.writable else ["Another server works here; this one only reads."]),
-        ]
+        return [*self._watch.notices, *ledger.notices, *filter(None, (ledger.standing,))]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import anyio
 import anyio.to_thread
 
-from autoagent_mcp._io import write_whole
+from autoagent_mcp._io import clear_unfinished, write_whole
 from autoagent_mcp.errors import ConfigError, HiddenError
 from autoagent_mcp.experiment.diversion import diverted
 from autoagent_mcp.experiment.duel import difference
@@ -107,6 +107,12 @@ class Hidden:
             _ROTATE.format(bits=self.bits_used): self.bits_used >= ROTATE_AFTER,
         }
         return tuple(sentence for sentence, holds in said.items() if holds)
+
+    async def take_over(self) -> None:
+        """See what another server measured since these were opened, and remove what it left unfinished."""
+        await anyio.to_thread.run_sync(clear_unfinished, self._place.cases, self._place.names, limiter=_disk)
+        self._cases = await anyio.to_thread.run_sync(_load_cases, self._place, limiter=_disk)
+        self._spent = await anyio.to_thread.run_sync(_spent, self._place, limiter=_disk)
 
     async def accept(self) -> None:
         """Take the tasks as they are now for those that a person wants; what others said before them is forgotten.

@@ -91,6 +91,8 @@ class Lab:
             self._bench.pin(self._record.book.backend)
             await self._suites.load()
             if is_writer:
+                if self._shared.hidden is not None:
+                    await self._shared.hidden.take_over()
                 await self._guards.plant()
                 await self._finish_left()
                 self._is_settled = True
@@ -269,8 +271,9 @@ class Lab:
         return self._bench.config.server
 
     def notes(self) -> tuple[str, ...]:
-        """Say what every answer has to tell: what was changed from outside, and that a limit was reached."""
-        return (*self._shared.watch.notices, *filter(None, (self._spending.note(),)))
+        """Say what every answer has to tell: what was changed from outside, who else writes, what limit was reached."""
+        told = (self._record.ledger.standing, self._spending.note())
+        return (*self._shared.watch.notices, *filter(None, told))
 
     def done(self) -> str:
         """Say why the work is over; empty while it is not."""

@@ -158,10 +158,14 @@ class Ledger:
             LedgerError: Another server works on the workspace.
         """
         if not self.writable:
-            raise LedgerError(
-                f"Another server works on this workspace ({self._lock.holder()}); this one only reads.",
-                "Use that one, or end it: this one then takes over by itself.",
-            )
+            raise LedgerError(self.standing, "Use that one, or end it: this one then takes over by itself.")
+
+    @property
+    def standing(self) -> str:
+        """Say who writes, where this server does not; empty where it does."""
+        if self.writable:
+            return ""
+        return f"Another server works on this workspace ({self._lock.holder()}); this one only reads."
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         with database.told_as_ours(self._workspace.ledger):
