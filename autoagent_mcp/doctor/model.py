@@ -74,7 +74,7 @@ async def examine(check: str, model: ModelSettings, *, is_offline: bool) -> Exam
     except TimeoutError:
         return Examined(failed(check, _refused(f"{name} did not answer within {_PATIENCE_SEC:.0f} s.", model)))
     except ProviderDownError as error:
-        return Examined(failed(check, _refused(f"{name} does not serve this key or account: {error}.", model)))
+        return Examined(failed(check, _refused(f"{name} does not serve us: {error}.", model)))
     then = email.utils.mktime_tz(parsed) if (parsed := email.utils.parsedate_tz(answer.date)) else None
     if answer.status != HTTPStatus.OK:
         problem = f"{name} refused a request: HTTP {answer.status}: {answer.text}"

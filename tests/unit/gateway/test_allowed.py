@@ -8,11 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 from openai import AsyncOpenAI, BadRequestError
-from support.gateways import ANTHROPIC, CHAT, LOCAL, OPENAI, a_trial
+from support.gateways import ANTHROPIC, CHAT, OPENAI, a_trial
 from support.stub_upstream import StubUpstream
 
 from autoagent_mcp.config import ModelSettings
 
+COMPATIBLE = ModelSettings(provider="openai-compatible", name="small", base_url="http://127.0.0.1:9/v1")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 IMAGE_BY_URL = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
 CHAT_REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -241,7 +242,7 @@ async def test_a_reasoning_item_of_this_trial_may_be_referred_to(stub: StubUpstr
     ("model", "route", "offered"),
     [
         (OPENAI, "/anthropic/v1/messages", "/openai/v1/chat/completions or /openai/v1/responses"),
-        (LOCAL, "/anthropic/v1/messages", "/openai/v1/chat/completions"),
+        (COMPATIBLE, "/anthropic/v1/messages", "/openai/v1/chat/completions"),
         (ANTHROPIC, "/openai/v1/responses", "/anthropic/v1/messages"),
     ],
 )
