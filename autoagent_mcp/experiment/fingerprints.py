@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 import autoagent_mcp
@@ -25,6 +26,8 @@ _SETTLED_NS = 100_000_000
 """Changes within one tick of the kernel's clock look like one: what is younger than this is read again."""
 
 _Stat = tuple[int, ...]
+_FACTS: Callable[[os.stat_result], _Stat] = attrgetter("st_mode", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+"""What changes with every write. The time of change (ctime) cannot be set by any program."""
 
 
 class Fingerprints:
@@ -39,12 +42,21 @@ class Fingerprints:
         self._settings = _Tree(workspace.folder / FILE_NAME, lambda _: False)
         self._package = _Tree(package, lambda name: name == "__pycache__")
         self._tasks: dict[Path, _Tree] = {}
+        self._folders: tuple[Path, ...] = ()
+        self._things: tuple[Thing, ...] = ()
 
     def take(self, tasks: Iterable[Task], hidden: Iterable[Task]) -> tuple[Thing, ...]:
-        """Return everything as it is now.
+        """Return everything as it is now: the very same tuple where nothing was written to since the last time.
 
         A task's digest is stricter than its `Task.digest`: it covers all that could travel into a sandbox.
         """
+        tasks, hidden = tuple(tasks), tuple(hidden)
+        folders = tuple(task.folder for task in (*tasks, *hidden))
+        if folders != self._folders or not all(tree.is_untouched() for tree in self._trees(folders)):
+            self._folders, self._things = folders, self._take(tasks, hidden)
+        return self._things
+
+    def _take(self, tasks: tuple[Task, ...], hidden: tuple[Task, ...]) -> tuple[Thing, ...]:
         things = [Thing(kind=Kind.SETTINGS, name=FILE_NAME, digest=one) for one in self._settings.read().values()]
         things += [Thing(kind=Kind.PACKAGE, name=name, digest=one) for name, one in self._package.read().items()]
         found = {task.name: self._task(task.folder) for task in tasks}
@@ -53,6 +65,10 @@ class Fingerprints:
         if out_of_sight:
             things.append(Thing(kind=Kind.HIDDEN, digest=_digest_of(out_of_sight)))
         return tuple(things)
+
+    def _trees(self, folders: Iterable[Path]) -> Iterator[_Tree]:
+        yield from (self._settings, self._package)
+        yield from (self._tasks[folder] for folder in folders)
 
     def _task(self, folder: Path) -> str:
         if folder not in self._tasks:
@@ -72,9 +88,16 @@ class _Tree:
         self.digest = ""
         """Of all that was read last."""
 
+    def is_untouched(self) -> bool:
+        """Tell whether nothing was written to since it was read, as far as the kernel's clock can tell that already."""
+        try:
+            return bool(self._stats) and [*map(_FACTS, map(os.lstat, self._stats))] == [*self._stats.values()]
+        except OSError:
+            return False
+
     def read(self) -> Mapping[str, str]:
         """Return each file's digest by its path below the root; empty where nothing is there."""
-        if self._stats and all(found is not None and _stat(path) == found for path, found in self._stats.items()):
+        if self.is_untouched():
             return self._digests
         before, old = self._stats, self._digests
         young = time.time_ns() - _SETTLED_NS
@@ -104,12 +127,10 @@ class _Tree:
 
 
 def _stat(path: str) -> _Stat | None:
-    """Return what changes with every write. The time of change (ctime) cannot be set by any program."""
     try:
-        found = os.lstat(path)
+        return _FACTS(os.lstat(path))
     except OSError:
         return None
-    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -40,7 +40,7 @@ class Watch:
     """
 
     def __init__(self, workspace: Workspace, record: Record, *, package: Path = PACKAGE) -> None:
-        self._workspace = workspace
+        self._word = _word_of(workspace)
         self._record = record
         self._fingerprints = Fingerprints(workspace, package)
         self._changes = Changes()
@@ -84,12 +84,19 @@ class Watch:
     async def _look(self, tasks: tuple[Task, ...], hidden: tuple[Task, ...]) -> None:
         refs = await self._moved_refs()
         entries = await self._changed_entries()
-        now = await anyio.to_thread.run_sync(self._fingerprints.take, tasks, hidden, limiter=_disk)
+        now, accepted = await anyio.to_thread.run_sync(self._read_disk, tasks, hidden, limiter=_disk)
         await self._begin(now)
         if found := (*entries, *refs, *self._changes.since(now)):
             await self._append(TAMPERED, Tampered(things=found))
             self._record.ledger.changed.clear()
-        await self._take_word()
+        if accepted is not None:
+            await self._take_word(accepted)
+
+    def _read_disk(
+        self, tasks: tuple[Task, ...], hidden: tuple[Task, ...]
+    ) -> tuple[tuple[Thing, ...], Accepted | None]:
+        """Return everything as it is now, and a person's word about it."""
+        return self._fingerprints.take(tasks, hidden), _read(self._word)
 
     async def _begin(self, now: tuple[Thing, ...]) -> None:
         """Enter how everything was when the call came that began the first experiment."""
@@ -115,15 +122,15 @@ class Watch:
             await ledger.restore(await self._record.repo.read_ledger())
         return tuple(Thing(kind=Kind.LEDGER, name=str(seq)) for seq in sorted(set(ledger.changed)))
 
-    async def _take_word(self) -> None:
+    async def _take_word(self, accepted: Accepted) -> None:
         """Enter what a person accepted since."""
-        path = _word_of(self._workspace)
-        accepted = await anyio.to_thread.run_sync(_read, path, limiter=_disk)
-        if accepted is None:
-            return
         if self._changes.cleared_by(accepted):
             await self._append(ACCEPTED, accepted)
-        await anyio.to_thread.run_sync(lambda: path.unlink(missing_ok=True), limiter=_disk)
+        await anyio.to_thread.run_sync(self._forget_word, accepted, limiter=_disk)
+
+    def _forget_word(self, accepted: Accepted) -> None:
+        if _read(self._word) == accepted:  # another one may have come since
+            self._word.unlink()
 
     async def _append(self, kind: str, body: Watched | Tampered | Accepted) -> None:
         await self._record.append(kind, body)
