@@ -6,11 +6,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 from support.labs import REFLECTION, FakeMeasure, edit, make_lab_workspace, measured, opened
 from support.workspaces import ANSWER_TASK, commit_all, write_tree
 
 from autoagent_mcp import config as config_file
-from autoagent_mcp.errors import UnknownNameError
+from autoagent_mcp.errors import DecisionRefused, UnknownNameError
 from autoagent_mcp.experiment.hidden import open_hidden
 from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Outcome
@@ -123,3 +124,29 @@ async def test_a_fraction_is_in_no_list_and_no_offer(tmp_path: Path) -> None:
     assert not [name for name in out_of_sight if name in offer]
     assert "in name only" in brief.text
     assert not [name for name in out_of_sight if name in brief.model_dump_json()]
+
+
+async def test_a_server_that_takes_over_counts_what_the_other_spent_on_hidden_tasks(tmp_path: Path) -> None:
+    split = "hidden_dir = '../aside'\n[budget]\nmax_cost_usd = 6.5\n"  # visible trials cost 6, hidden ones 1
+    workspace = made(tmp_path, split)
+    gone = anyio.Event()
+
+    async def work(*, task_status: TaskStatus[Lab]) -> None:
+        async with opened(workspace) as first:
+            await measured(first)
+            task_status.started(first)
+            await gone.wait()
+
+    async with anyio.create_task_group() as group:
+        first: Lab = await group.start(work)
+        async with opened(workspace) as second:
+            edit(workspace, "apple", "banana", "cherry", "damson")
+            await measured(first)
+            await first.wait((await asked(first)).id, 20)
+            gone.set()
+            with anyio.fail_after(20):
+                while not second.is_writing:  # noqa: ASYNC110 - it takes over by itself, and tells nobody
+                    await anyio.sleep(0.01)
+            edit(workspace, "apple", "banana", "cherry", "damson", extra="\nN = 1")
+            with pytest.raises(DecisionRefused, match="budget"):
+                await measured(second)
