@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -121,9 +121,12 @@ async def serve_stdio(workspace: Workspace) -> None:
 
 
 def log_to_workspace(workspace: Workspace) -> None:
-    """Log to the workspace's own file, where this is a workspace."""
-    if workspace.folder.is_dir() and workspace.agent.exists():
+    """Log to the workspace's own file, where this is a workspace that can be written; if not, the first call tells."""
+    if not (workspace.folder.is_dir() and workspace.agent.exists()):
+        return
+    with suppress(OSError):
         workspace.state.mkdir(exist_ok=True)
+    if workspace.state.is_dir() and os.access(workspace.state, os.W_OK):
         handler = logging.FileHandler(workspace.log, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         logging.getLogger().addHandler(handler)

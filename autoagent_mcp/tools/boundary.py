@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypeVar
@@ -24,10 +25,14 @@ from autoagent_mcp.workspace import Workspace
 if TYPE_CHECKING:
     from autoagent_mcp.experiment.lab import Lab
 
+_log = logging.getLogger(__name__)
+
 _NOTES_CHARS = 1_500
 _DONE = "Done: no run can start any more, so end here."
 _CUT_CHARS = 100
 """What is put in where a note is cut."""
+
+_LOOK = "Call again; if that does not help, a person finds the reason in .autoagent/server.log."
 
 P = ParamSpec("P")
 T = TypeVar("T", bound="Answer")
@@ -79,9 +84,12 @@ class Door:
                             later.set()
                 except AutoagentError as error:
                     self._error = error
-                    answered.set()
+                except Exception as error:  # noqa: BLE001 - a bug, or a failing disk: nobody may wait for ever
+                    _log.exception("The lab could not be opened, or ended by itself.")
+                    self._error = SetupError(f"The workspace cannot be opened: {error!r}.", _LOOK)
                 finally:
                     self._lab = None
+                    answered.set()
         finally:
             self._heard.close()
             self._closed.set()

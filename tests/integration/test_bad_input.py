@@ -33,6 +33,15 @@ def broken_settings(folder: Path) -> None:
     (folder / "autoagent.toml").write_text("[model\n", encoding="utf-8")
 
 
+def a_folder_for_settings(folder: Path) -> None:
+    (folder / "autoagent.toml").unlink()
+    (folder / "autoagent.toml").mkdir()
+
+
+def a_file_for_our_folder(folder: Path) -> None:
+    (folder / ".autoagent").write_text("in the way", encoding="utf-8")
+
+
 def misspelt_setting(folder: Path) -> None:
     (folder / "autoagent.toml").write_text("[model]\nprovidr = 'local'\n", encoding="utf-8")
 
@@ -45,6 +54,8 @@ def misspelt_setting(folder: Path) -> None:
         (detached_head, "git switch"),
         (broken_settings, "autoagent.toml is not valid TOML"),
         (misspelt_setting, "model.providr"),
+        (a_folder_for_settings, "Is a directory"),
+        (a_file_for_our_folder, "File exists"),
     ],
 )
 async def test_a_workspace_that_is_not_ready_is_named_with_its_cure(
