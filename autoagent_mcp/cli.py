@@ -265,6 +265,40 @@ def hook(
     run(name, workspace=str(context.obj.folder))
 
 
+@app.command()
+def night(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="-- COMMAND", help="The client's command; {brief} stands for the prompt, else it is added."
+        ),
+    ] = None,
+    *,
+    client: Annotated[
+        str, typer.Option(help="Without a COMMAND: claude-code, codex, gemini or opencode, by its template.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="The client's model: for its template, and for the ledger.")] = "",
+    until: Annotated[str, typer.Option(metavar="HH:MM", help="When it ends at the latest, by the local clock.")] = "",
+    hours: Annotated[float | None, typer.Option(min=0, help="After how many hours it ends at the latest.")] = None,
+    retry_sec: Annotated[
+        float, typer.Option(min=0, help="The first wait after a start without result; the next take twice as long.")
+    ] = 15,
+    grace_sec: Annotated[
+        float, typer.Option(min=0, help="What the client gets to end by itself, before each stronger signal.")
+    ] = 20,
+) -> None:
+    """Let a client work all night: start it with the brief, and again when it stops before the budget does.
+
+    It ends when the budget is used up, at the hour, at `autoagent-mcp stop`, and on SIGINT or SIGTERM; then nothing of
+    the client is left running. The output of each start and a record of the night are in .autoagent/night.
+    """
+    from autoagent_mcp.night.command import run_night  # noqa: PLC0415 - see the module's docstring
+
+    wishes = partial(run_night, context.obj, tuple(command or ()), client=client, model=model)
+    raise typer.Exit(anyio.run(partial(wishes, until=until, hours=hours, retry_sec=retry_sec, grace_sec=grace_sec)))
+
+
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:

@@ -11,6 +11,8 @@
     runs/<run>/run.json
     runs/<run>/<task>__<n>/          see models.trial.TrialFiles
     gateway/<time>/                  the calls of `autoagent-mcp gateway`
+    night/<time>/night.json  <n>.log   of `autoagent-mcp night`, see models.night
+    hooks/<session>                  how often a client was held, see hook.stop
 
 <the user's state folder>/hidden/<workspace id>/     of hidden tasks, which the workspace must not tell of
   cases.json  names.json  server.log  runs/          as above
@@ -98,6 +100,11 @@ class Workspace(Frozen):
     def gateway(self) -> Path:
         """One folder of model calls per `autoagent-mcp gateway`."""
         return self.state / "gateway"
+
+    @property
+    def nights(self) -> Path:
+        """One folder per `autoagent-mcp night`."""
+        return self.state / "night"
 
     @property
     def hidden(self) -> HiddenPlace:

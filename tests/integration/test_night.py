@@ -1,0 +1,189 @@
+"""`autoagent-mcp night`, as a process, with clients that are scripts: they stop, crash, meet limits and hang."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import night_client
+from support.hooks import AUTOAGENT
+from support.processes import until, with_argument
+from support.workspaces import NO_MODEL, git, harness, make_workspace
+
+from autoagent_mcp.models.night import Night
+from autoagent_mcp.workspace import Workspace
+
+IDLE = harness("# idea\nasync def run_task(environment, instruction):\n    return 'nothing'")
+QUICK = ("--retry-sec", "0", "--grace-sec", "0.3")
+
+
+def night(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
+    command = [*AUTOAGENT, "--workspace", str(workspace.folder), "night", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8")
+
+
+def spent(workspace: Workspace, script: str, *options: str) -> tuple[int, str, Night]:
+    """Spend a night with a client that is a Python script; return its status, what it printed and its record."""
+    process = night(workspace, *QUICK, *options, "--", sys.executable, "-c", script)
+    told, _ = process.communicate(timeout=120)
+    return process.returncode, told, record(workspace)
+
+
+def record(workspace: Workspace) -> Night:
+    (path,) = workspace.nights.glob("*/night.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    computed = {name: found.pop(name) for name in ("self_stops", "client_cost_usd")}
+    read = Night.model_validate(found)
+    assert computed == {"self_stops": read.self_stops, "client_cost_usd": read.client_cost_usd}
+    return read
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return make_workspace(tmp_path, agent=IDLE, settings=NO_MODEL.format(url="http://127.0.0.1:9"))
+
+
+@pytest.mark.timeout(180)
+def test_a_client_that_stops_is_started_again_until_the_budget_is_used_up(tmp_path: Path) -> None:
+    settings = NO_MODEL.format(url="http://127.0.0.1:9") + "\n[budget]\nmax_experiments = 2\n"
+    workspace = make_workspace(tmp_path, agent=IDLE, settings=settings)
+    script = str(Path(night_client.__file__))
+    process = night(
+        workspace, "--retry-sec", "0", "--model", "stub-5", "--", sys.executable, script, str(tmp_path), "Go: {brief}"
+    )
+    told, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, told
+    found = record(workspace)
+    assert [session.ending for session in found.sessions] == ["stopped", "ended"]
+    assert [session.experiments for session in found.sessions] == [1, 2]
+    assert "max_experiments" in found.why
+    assert (found.self_stops, found.client_cost_usd, found.meta_model) == (1, 1.0, "stub-5")
+    assert "Experiments: 2 new, 2 in all." in told
+    assert "$1.00" in told
+    assert len(git(tmp_path, "for-each-ref", "refs/autoagent/experiments").splitlines()) == 2
+    assert "Go: You improve the harness" in (tmp_path / ".autoagent" / "ledger.sqlite3").read_bytes().decode("latin-1")
+    assert not with_argument(str(tmp_path))
+
+
+def test_a_client_that_crashes_at_once_is_given_up(workspace: Workspace) -> None:
+    code, told, found = spent(workspace, "print('not logged in'); raise SystemExit(3)")
+    assert code == 1
+    assert "10 times in a row" in found.why
+    assert "not logged in" in found.why
+    assert {session.ending for session in found.sessions} == {"crashed"}
+    assert "unknown" in told
+
+
+def test_a_rate_limit_is_waited_out(workspace: Workspace) -> None:
+    script = f"""
+import json, pathlib, sys, time
+state = pathlib.Path({str(workspace.state)!r})
+ends = state / "ends"
+if ends.exists():
+    (state / "stop").touch()
+else:
+    ends.write_text(str(int(time.time()) - 4))  # five seconds are added to what is named
+    sys.exit("Claude AI usage limit reached|" + ends.read_text())
+"""
+    code, _, found = spent(workspace, script.replace("- 4", "+ 1"))
+    assert code == 0
+    assert found.why == "A person said stop."
+    assert [session.ending for session in found.sessions] == ["limited", "ended"]
+    named = float((workspace.state / "ends").read_text(encoding="utf-8"))
+    assert found.sessions[1].began_at.timestamp() >= named
+
+
+def test_a_limit_that_lasts_longer_than_the_night_ends_it(workspace: Workspace) -> None:
+    event = {
+        "type": "rate_limit_event",
+        "rate_limit_info": {"status": "rejected", "resetsAt": int(time.time()) + 90000},
+    }
+    code, told, found = spent(workspace, f"print('''{json.dumps(event)}''')", "--hours", "2")
+    assert code == 0
+    assert len(found.sessions) == 1
+    assert "when the night is over" in told
+
+
+STUBBORN = """
+import pathlib, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[-1] == FOLDER:
+    pathlib.Path(FOLDER, "ready").touch()
+else:
+    subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[1], FOLDER], start_new_session=True)
+time.sleep(600)
+"""
+
+
+def stubborn(workspace: Workspace) -> tuple[str, ...]:
+    """Return a client that ends on no signal but SIGKILL, as does a child in a session of its own."""
+    script = STUBBORN.replace("FOLDER", repr(str(workspace.state)))
+    return ("--", sys.executable, "-c", script, script)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_night_and_all_of_the_client(workspace: Workspace, number: signal.Signals) -> None:
+    workspace.state.mkdir()
+    process = night(workspace, *QUICK, *stubborn(workspace))
+    await until((workspace.state / "ready").exists)
+    other = night(workspace, *QUICK, "--", "true")
+    assert "Another night goes on" in other.communicate(timeout=60)[0]
+    process.send_signal(number)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, told
+    assert f"{number.name} came." in told
+    found = record(workspace)
+    assert [session.ending for session in found.sessions] == ["ended"]
+    assert with_argument(str(workspace.state)) == []
+
+
+def test_the_hour_ends_the_night(workspace: Workspace) -> None:
+    workspace.state.mkdir()
+    process = night(workspace, *QUICK, "--hours", "0.0006", *stubborn(workspace))
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert record(workspace).why == "The hour has come."
+    assert with_argument(str(workspace.state)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "needs either a client or a command"),
+        (("--client", "claud-code"), "claude-code"),
+        (("--until", "25:00", "--", "true"), "HH:MM"),
+        (("--until", "07:00", "--hours", "1", "--", "true"), "Give one of them"),
+        (("--", "no-such-client-anywhere"), "cannot be started"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(workspace: Workspace, words: tuple[str, ...], says: str) -> None:
+    process = night(workspace, *words)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert says in told
+    assert "Traceback" not in told
+
+
+def test_after_a_persons_stop_no_night_begins(workspace: Workspace) -> None:
+    workspace.state.mkdir()
+    workspace.stop.touch()
+    told, _ = night(workspace, "--", "true").communicate(timeout=60)
+    assert "stop --undo" in told
+    assert not workspace.nights.exists()
+
+
+def test_a_night_until_an_hour_that_is_past_is_until_tomorrows(workspace: Workspace) -> None:
+    now = datetime.now().astimezone()
+    script = f"import pathlib; pathlib.Path({str(workspace.stop)!r}).touch()"
+    code, _, found = spent(workspace, script, "--until", f"{now:%H:%M}")
+    assert code == 0
+    assert found.until is not None
+    assert 0 < (found.until - found.began_at).total_seconds() <= 86400
