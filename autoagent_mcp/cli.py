@@ -299,6 +299,28 @@ def night(
     raise typer.Exit(anyio.run(partial(wishes, until=until, hours=hours, retry_sec=retry_sec, grace_sec=grace_sec)))
 
 
+@app.command()
+def report(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(help="The page's folder; a page that is there is replaced. Else .autoagent/report.")
+    ] = None,
+) -> None:
+    """Write a page that shows what happened: what was gained, whether to believe it, and every trial step by step.
+
+    index.html opens from the file system, without server or network, and may be sent alone; the traces lie beside it.
+    It works beside a running server.
+    """
+    from autoagent_mcp.report.writing import write_report  # noqa: PLC0415 - see the module's docstring
+
+    written = anyio.run(write_report, context.obj, out)
+    typer.echo(
+        f"{written.experiments} experiments, {written.trials} trials, {written.traces} with traces "
+        f"({written.page_bytes / 1e6:.1f} MB and {written.traces_bytes / 1e6:.1f} MB of traces):"
+    )
+    typer.echo(written.index)
+
+
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:

@@ -17,6 +17,7 @@ AutoagentError
   + DecisionRefused   a keep or a revert that the rules do not allow
   + HiddenError       the hidden tasks cannot say anything about a change
   + ExportError       a run cannot be written in another tool's format
+  + ReportError       the page cannot be written where it shall be
 
 Each carries two sentences: what was seen (with the name, path or number), and what to do about it. The text of one of
 these reaches the client as it is; the text of any other exception never does.
@@ -40,6 +41,7 @@ __all__ = [
     "LedgerError",
     "NotComparableError",
     "RepoError",
+    "ReportError",
     "SandboxError",
     "SandboxRefused",
     "SetupError",
@@ -126,6 +128,10 @@ class HiddenError(AutoagentError):
 
 class ExportError(AutoagentError):
     """A run cannot be written in another tool's format."""
+
+
+class ReportError(AutoagentError):
+    """The page cannot be written where it shall be."""
 
 
 class BusyError(AutoagentError):

@@ -29,6 +29,8 @@ from autoagent_mcp.run.run import Schedule, Slot
 
 SCORE_RUNS = 2
 """Fresh runs of what was kept: they alone are its score."""
+NOT_ON_HIDDEN = "not on the hidden tasks"
+"""Stands in the reason of a judgement where the hidden tasks decided, and in no other."""
 
 _SHOWN = 3
 _FEW_TASKS = (
@@ -202,7 +204,7 @@ def few_tasks(tasks: int) -> str:
 def _outcome(found: Standing, tasks: int, *, is_vetoed: bool, margin: float) -> tuple[Outcome, str]:
     pairs = _pairs_text(found)
     if is_vetoed:
-        return Outcome.REFUSED, f"It does better here ({pairs}), but not on the hidden tasks."
+        return Outcome.REFUSED, f"It does better here ({pairs}), but {NOT_ON_HIDDEN}."
     if found.state is State.HOPELESS:
         return Outcome.REFUSED, f"Beside the incumbent it is no better: {pairs}."
     if found.state is State.INVALID:
