@@ -94,7 +94,7 @@ CLIENTS: Mapping[str, Client] = {
         _in_home(".claude.json", variable="CLAUDE_CONFIG_DIR"),
         "mcpServers",
         claude_code,
-        "Start `claude` in the workspace and approve the server once; `claude mcp list` shows it.",
+        "Start `claude` in the workspace, trust it and approve the server once; `claude mcp list` shows it.",
     ),
     "claude-desktop": Client(
         None,

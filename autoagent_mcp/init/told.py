@@ -35,4 +35,7 @@ def _next(done: Initialised) -> Iterator[str]:
         )
     yield "Put your own tasks into tasks/ beside or instead of the examples, and say in program.md what they are about."
     yield "See whether all is well: autoagent-mcp doctor"
-    yield 'Open the folder with Claude Code and say "read program.md and start"; other clients: autoagent-mcp connect.'
+    yield (
+        'Open the folder with Claude Code, trust it, and say "read program.md and start"; for other clients see '
+        "autoagent-mcp connect --help."
+    )
