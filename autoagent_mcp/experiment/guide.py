@@ -72,7 +72,7 @@ class Guide:
         """Say where we are and what is next."""
         book, config = self._record.book, self._bench.config
         running = await self._runs.current()
-        working, _ = await self._standing(running)
+        working, following = await self._standing(running)
         known = await self._know()
         hidden = self._hidden.notices if self._hidden is not None else ()
         return brief_room.write(
@@ -91,7 +91,7 @@ class Guide:
                 progress=await self._runs.progress(running.id) if running else None,
                 budget=self._spending.text(),
                 working=working,
-                next=await self.now(),
+                next=self._unless_done(following),
                 excluded=len(self._suites.whole.excluded),
                 tasks=len(self._suites.tasks),
                 model=f"{config.model.provider}/{config.model.name}",
@@ -102,8 +102,11 @@ class Guide:
 
     async def now(self) -> str:
         """Say what is next, as the brief does."""
+        return self._unless_done((await self._standing(await self._runs.current()))[1])
+
+    def _unless_done(self, following: str) -> str:
         done = self.done()
-        return f"Done: {done}" if done else (await self._standing(await self._runs.current()))[1]
+        return f"Done: {done}" if done else following
 
     def done(self) -> str:
         """Say why the work is over: a person said stop, or a budget is used up; empty while there is anything to do."""

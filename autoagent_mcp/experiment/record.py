@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import lru_cache
 
 import anyio
 
@@ -19,7 +20,7 @@ from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Began, Candidate, ChangeKind, Comparison, Experiment, Measured, Tried
 from autoagent_mcp.models.run import Run, RunKind, RunState, Score
-from autoagent_mcp.models.trial import Arm
+from autoagent_mcp.models.trial import Arm, Trial
 from autoagent_mcp.repo import Editable, Repo
 from autoagent_mcp.run.cheating import cheats_of
 from autoagent_mcp.run.score import arms_of, score
@@ -27,6 +28,8 @@ from autoagent_mcp.workspace import Workspace
 
 _BATCH = 200
 """Entries that are read at once: between batches others get their turn."""
+_REMEMBERED = 16
+"""Runs that were read last: an answer asks for the same ones several times."""
 _log = logging.getLogger(__name__)
 _disk = anyio.CapacityLimiter(1)
 
@@ -129,11 +132,11 @@ class Record:
     async def run(self, record: RunRecord) -> Run:
         """Return a run with its trials."""
         entry = await self.ledger.entry(record.trials_seq)
-        return record.run.model_copy(update={"trials": Tried.model_validate_json(entry.body).trials})
+        return record.run.model_copy(update={"trials": _trials(entry.body)})
 
     async def score(self, record: RunRecord) -> Score:
         """Return a run's score with its tasks."""
-        return Measured.model_validate_json((await self.ledger.entry(record.seq)).body).score
+        return _score((await self.ledger.entry(record.seq)).body)
 
     async def _kind_of_change(self, incumbent: Experiment | None, editable: Editable) -> tuple[ChangeKind, ...]:
         if incumbent is None:
@@ -195,6 +198,16 @@ class Record:
             self._written = text
         except OSError as error:
             _log.warning("results.tsv cannot be written: %s", error)
+
+
+@lru_cache(_REMEMBERED)
+def _trials(body: str) -> tuple[Trial, ...]:
+    return Tried.model_validate_json(body).trials
+
+
+@lru_cache(_REMEMBERED)
+def _score(body: str) -> Score:
+    return Measured.model_validate_json(body).score
 
 
 def _place(line: str) -> tuple[int, str]:

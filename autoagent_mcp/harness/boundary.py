@@ -10,6 +10,7 @@ import ast
 import builtins
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from autoagent_mcp.errors import HarnessError
 from autoagent_mcp.harness import adapter
@@ -20,7 +21,11 @@ EDITABLE_MARKER = "# === EDITABLE SECTION ==="
 _FOLDER = ".agent/"
 _TOTAL_LIMIT_BYTES = 5_000_000
 _FILES_LIMIT = 500
+_REMEMBERED = 4
+"""Candidates that were looked at last: most calls ask about the working files, and to parse them takes milliseconds."""
 _HINT = "Correct it and call again."
+
+_Files = tuple[tuple[str, bytes], ...]
 
 
 def check(files: Mapping[str, bytes], *, model: str) -> None:
@@ -33,8 +38,14 @@ def check(files: Mapping[str, bytes], *, model: str) -> None:
     Raises:
         HarnessError: It does not; names file and line, and the cure.
     """
-    check_files(files)
-    text = _text(files[AGENT])
+    _check(_frozen(files), model)
+
+
+@lru_cache(_REMEMBERED)
+def _check(files: _Files, model: str) -> None:
+    found = dict(files)
+    check_files(found)
+    text = _text(found[AGENT])
     tree = _parse(text)
     boundary = _check_markers(text.splitlines())
     _check_fixed_part(text, boundary)
@@ -50,8 +61,13 @@ def identity(files: Mapping[str, bytes]) -> str:
     Comments and layout do not count: two candidates with the same identity do the same. Docstrings do, since agent SDKs
     send a tool's docstring to the model as its description.
     """
+    return _identity(_frozen(files))
+
+
+@lru_cache(_REMEMBERED)
+def _identity(files: _Files) -> str:
     digest = hashlib.sha256()
-    for path, content in sorted(files.items()):
+    for path, content in files:
         tree = _try_parse(path, content)
         body = b"\n".join(node.encode() for node in shape(tree, docstrings=True)) if tree else content
         digest.update(f"{path}\0{len(body)}\0".encode() + body)
@@ -62,6 +78,10 @@ def complexity(files: Mapping[str, bytes]) -> int:
     """Return how many nodes the syntax trees of the Python files have, docstrings left out."""
     trees = (_try_parse(path, content) for path, content in files.items())
     return sum(1 for tree in trees if tree for _ in shape(tree, docstrings=False))
+
+
+def _frozen(files: Mapping[str, bytes]) -> _Files:
+    return tuple(sorted(files.items()))
 
 
 def _try_parse(path: str, content: bytes) -> ast.Module | None:
