@@ -1,18 +1,19 @@
-"""A night with hidden tasks, over stdio: of all that the client received, nothing tells of them but one bit a keep."""
+"""A night with hidden tasks: of all that the client received, nothing tells of them but one bit a keep."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from mcp import Client, StdioServerParameters
 from support.clients import Call, ToolFailed, caller
 from support.hidden import Secrets, solver
+from support.served import recording, served
 from support.stub_upstream import running
 from support.workspaces import ANSWER_TASK, NO_MODEL, make_workspace
 
@@ -22,9 +23,11 @@ SETTINGS = "[split]\nhidden_dir = '../aside'\n[decision]\nrule = \"evidence\"\n"
 VISIBLE = {name: {**ANSWER_TASK, "instruction.md": "Please write 42 to answer.txt."} for name in ("one", "two", "six")}
 ONLY_HIDDEN, ONLY_VISIBLE = solver("'wants' in instruction"), solver("'Please' in instruction")
 
+Recorded = Callable[[Workspace, Path], AbstractAsyncContextManager[Call]]
+
 
 @asynccontextmanager
-async def recorded(workspace: Workspace, folder: Path) -> AsyncGenerator[Call]:
+async def over_stdio(workspace: Workspace, folder: Path) -> AsyncGenerator[Call]:
     """Speak to a server over stdio, and keep every byte that it says."""
     server = shlex.join([sys.executable, "-m", "autoagent_mcp", "--workspace", str(workspace.folder)])
     line = f"{server} 2> {shlex.quote(str(folder / 'stderr'))} | tee {shlex.quote(str(folder / 'stdout'))}"
@@ -32,6 +35,19 @@ async def recorded(workspace: Workspace, folder: Path) -> AsyncGenerator[Call]:
     parameters = StdioServerParameters(command="bash", args=["-c", line], env=env)
     async with Client(parameters, mode="auto") as client:
         yield caller(client)
+
+
+@asynccontextmanager
+async def over_http(workspace: Workspace, folder: Path) -> AsyncGenerator[Call]:
+    """Speak to a server over HTTP, and keep every byte that it says, headers and events."""
+    async with (
+        served(workspace, XDG_STATE_HOME=str(folder / "state")) as server,
+        recording(server.port, folder / "stdout") as port,
+    ):
+        server.url = f"http://127.0.0.1:{port}/mcp"
+        async with server.client() as call:
+            yield call
+        (folder / "stderr").write_bytes(server.stderr.read_bytes())
 
 
 async def verdict(call: Call, workspace: Workspace, agent: str) -> str:
@@ -46,8 +62,9 @@ async def verdict(call: Call, workspace: Workspace, agent: str) -> str:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("recorded", [over_stdio, over_http])
 async def test_what_a_client_receives_holds_no_word_of_a_hidden_task(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: Recorded
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     secrets = Secrets()

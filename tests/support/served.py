@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -11,10 +12,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 import httpx2
-from anyio.abc import Process
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process, SocketAttribute, SocketStream
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from support.clients import Call, Era, caller
@@ -65,6 +67,31 @@ class Served:
         self.process.send_signal(number)
         with anyio.fail_after(30):
             return await self.process.wait()
+
+
+@asynccontextmanager
+async def recording(port: int, out: Path) -> AsyncGenerator[int]:
+    """Pass connections on to a port of this machine, and keep every byte that comes back from there."""
+
+    async def copy(source: ByteReceiveStream, sink: ByteSendStream, file: BinaryIO | None = None) -> None:
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for piece in source:
+                if file:
+                    file.write(piece)
+                await sink.send(piece)
+        await sink.aclose()
+
+    async def pass_on(client: SocketStream) -> None:
+        async with client, await anyio.connect_tcp("127.0.0.1", port) as server, anyio.create_task_group() as group:
+            group.start_soon(copy, client, server)
+            group.start_soon(copy, server, client, file)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    with out.open("wb") as file:
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(listener.serve, pass_on)
+            yield listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
+            group.cancel_scope.cancel()
 
 
 @asynccontextmanager
