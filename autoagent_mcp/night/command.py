@@ -112,4 +112,4 @@ def _cost(night: Night) -> str:
     unknown = sum(1 for session in night.sessions if session.spend.cost_usd is None)
     if night.client_cost_usd is None:
         return "unknown"
-    return f"${night.client_cost_usd:.2f}" + (f", and unknown for {unknown} starts" if unknown else "")
+    return f"${night.client_cost_usd:.4f}" + (f", and unknown for {unknown} starts" if unknown else "")

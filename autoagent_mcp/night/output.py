@@ -33,11 +33,13 @@ class Output(Frozen):
     """What the client itself calls an error."""
     last: tuple[str, ...]
     """Its last lines of plain text."""
+    said: str
+    """The last words of its agent, or of its last error, out of its events."""
 
     @property
     def end(self) -> str:
         """The last of it, for people."""
-        return " ".join(" / ".join((self.last or self.errors)[-3:]).split())[-_SHOWN_CHARS:]
+        return " ".join(" / ".join(part for part in (*self.last[-2:], self.said) if part).split())[-_SHOWN_CHARS:]
 
 
 def read(log: Path) -> Output:
@@ -55,6 +57,7 @@ def read(log: Path) -> Output:
         spend=_spend(accounts),
         errors=tuple(json.dumps(event, ensure_ascii=False) for _, event in ends if event and _is_error(event)),
         last=tuple(line.decode(errors="replace").strip() for line, event in ends if event is None),
+        said=next((words for _, event in reversed(ends) if event and (words := _said(event))), ""),
     )
 
 
@@ -75,6 +78,12 @@ def _is_error(event: Event) -> bool:
         info = event.get("rate_limit_info")
         return isinstance(info, dict) and cast("Event", info).get("status") == "rejected"
     return bool(event.get("error") or event.get("is_error") is True or kind in {"error", "turn.failed"})
+
+
+def _said(event: Event) -> str:
+    error, item, part = (_table(event, key) for key in ("error", "item", "part"))
+    places = (event.get("result"), event.get("message"), error.get("message"), item.get("text"), part.get("text"))
+    return next((words for words in places if isinstance(words, str)), "")
 
 
 def _spend(accounts: list[Event]) -> Spend:

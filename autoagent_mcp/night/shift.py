@@ -122,8 +122,10 @@ class Shift:
             return await self._pause(until, f"A rate limit: {limit.words}")
         if self._idle >= GIVE_UP:
             self.gave_up = True
-            return f"{seen} {GIVE_UP} times in a row with nothing done. The last of it: {end or 'no word'}"
-        nothing = f" with nothing done, {self._idle} of {GIVE_UP} times. The last of it: {end}" if is_idle else ""
+            return f"{seen} {GIVE_UP} times in a row with nothing done. Its last words: {end or 'none'}"
+        nothing = (
+            f" with nothing done, {self._idle} of {GIVE_UP} times. Its last words: {end or 'none'}" if is_idle else ""
+        )
         return await self._pause(now() + self._backoff(self._idle), f"{seen}{nothing or ' with work left.'}")
 
     def _backoff(self, times: int) -> timedelta:

@@ -66,7 +66,7 @@ def test_a_client_that_stops_is_started_again_until_the_budget_is_used_up(tmp_pa
     assert "max_experiments" in found.why
     assert (found.self_stops, found.client_cost_usd, found.meta_model) == (1, 1.0, "stub-5")
     assert "Experiments: 2 new, 2 in all." in told
-    assert "$1.00" in told
+    assert "$1.0000" in told
     assert len(git(tmp_path, "for-each-ref", "refs/autoagent/experiments").splitlines()) == 2
     assert "Go: You improve the harness" in (tmp_path / ".autoagent" / "ledger.sqlite3").read_bytes().decode("latin-1")
     assert not with_argument(str(tmp_path))

@@ -69,6 +69,20 @@ def test_an_error_that_was_got_over_is_none(tmp_path: Path) -> None:
     assert output(tmp_path, {"type": "error", "message": "429"}, *[QUOTED] * 20, far_off).errors == ()
 
 
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({**CLAUDE, "result": "I am done."}, "I am done."),
+        ({"type": "error", "message": "not logged in"}, "not logged in"),
+        ({"type": "turn.failed", "error": {"message": "no such model"}}, "no such model"),
+        ({"type": "item.completed", "item": {"type": "agent_message", "text": "All good."}}, "All good."),
+        ({"type": "text", "part": {"text": "Good night."}}, "Good night."),
+    ],
+)
+def test_the_last_words_are_found_in_events(tmp_path: Path, event: object, words: str) -> None:
+    assert output(tmp_path, "Reading stdin", event, {"type": "turn.completed"}).end == f"Reading stdin / {words}"
+
+
 def test_the_last_words_are_kept_short(tmp_path: Path) -> None:
     found = output(tmp_path, *(f"line {n} " + "x" * 400 for n in range(50)))
     assert len(found.last) == 20
