@@ -27,7 +27,7 @@ from autoagent_mcp.harness import boundary
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.experiment import Brief, Decision, Experiment, Outcome, Verdict
 from autoagent_mcp.models.run import Run, RunKind
-from autoagent_mcp.models.trial import Arm, Trial
+from autoagent_mcp.models.trial import Arm
 
 _IMPROVE = (
     "This is the incumbent. Read the traces of what fails (read_run, read_trace), edit agent.py above its fixed "
@@ -67,6 +67,7 @@ class Guide:
         self._spending = spending
 
         self._known: tuple[int, _Known] | None = None
+        self._failing: tuple[tuple[int, ...], tuple[Cause, ...]] = (), ()
 
     async def brief(self) -> Brief:
         """Say where we are and what is next."""
@@ -229,7 +230,7 @@ class Guide:
     async def _know(self) -> _Known:
         book, length = self._record.book, self._record.length
         if self._known is None or self._known[0] != length:
-            causes = by_cause(await self._trials(book.incumbent)) if book.incumbent else ()
+            causes = await self._causes(book.incumbent) if book.incumbent else ()
             learnt = learn(book.experiments, {task.name for cause in causes for task in cause.tasks})
             authors = Counter(one.author.text for one in book.experiments if one.author)
             known = _Known(
@@ -241,13 +242,17 @@ class Guide:
             self._known = length, known
         return self._known[1]
 
-    async def _trials(self, incumbent: Experiment) -> list[Trial]:
-        """Return the incumbent's own trials on its suite, from its newest runs."""
+    async def _causes(self, incumbent: Experiment) -> tuple[Cause, ...]:
+        """Say why the incumbent's own trials on its suite fail, by its newest runs."""
         last = self._decisions.last_suite_run(incumbent)
         runs = (self._record.book.runs[run] for run in incumbent.runs)
         alike = [one for one in runs if last is not None and one.run.suite.fingerprint == last.run.suite.fingerprint]
-        found = [await self._record.run(one) for one in alike[-_LOOKED_AT:]]
-        return [trial for run in found for trial in run.trials if trial.arm is not Arm.INCUMBENT]
+        newest = alike[-_LOOKED_AT:]
+        entries = tuple(one.trials_seq for one in newest)
+        if self._failing[0] != entries:
+            trials = [trial for one in newest for trial in (await self._record.run(one)).trials]
+            self._failing = entries, by_cause(trial for trial in trials if trial.arm is not Arm.INCUMBENT)
+        return self._failing[1]
 
     def _notices(self) -> list[str]:
         ledger = self._record.ledger

@@ -94,14 +94,24 @@ class Spending:
 
 
 def _taken(runs: Iterable[Run]) -> _Taken:
-    found = _Taken()
-    for run in runs:
-        found = _sum(found, _of(run.spent, run.duration_sec))
-    return found
+    """Add up runs, of which there may be thousands: without a sum in between for each."""
+    found = [(run.spent, run.duration_sec) for run in runs]
+    costs_usd = [usage.cost_usd for usage, _ in found]
+    return _Taken(
+        usage=Usage(
+            model_calls=sum(usage.model_calls for usage, _ in found),
+            prompt_tokens=sum(usage.prompt_tokens for usage, _ in found),
+            completion_tokens=sum(usage.completion_tokens for usage, _ in found),
+            cached_tokens=sum(usage.cached_tokens for usage, _ in found),
+            cost_usd=None if None in costs_usd else sum(cost or 0.0 for cost in costs_usd),
+        ),
+        known_usd=sum(cost or 0.0 for cost in costs_usd),
+        sec=sum(sec for _, sec in found),
+    )
 
 
-def _of(usage: Usage, sec: float = 0.0) -> _Taken:
-    return _Taken(usage=usage, known_usd=usage.cost_usd or 0.0, sec=sec)
+def _of(usage: Usage) -> _Taken:
+    return _Taken(usage=usage, known_usd=usage.cost_usd or 0.0)
 
 
 def _sum(one: _Taken, other: _Taken) -> _Taken:
