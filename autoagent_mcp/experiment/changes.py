@@ -39,6 +39,8 @@ class Changes:
         self.waiting: dict[Key, Thing] = {}
         """What was changed and is not accepted yet."""
         self._found: dict[Key, str] = {}
+        self._unchanged: tuple[Thing, ...] = ()
+        """What was looked at last, where all of it was as it was found before."""
 
     def apply(self, entry: Entry) -> None:
         """Take in the next entry."""
@@ -57,14 +59,16 @@ class Changes:
         """Return what a person's word covers of what waits: only what still is as the person saw it."""
         return tuple(thing for thing in self.waiting.values() if thing in accepted.things)
 
-    def since(self, now: Iterable[Thing]) -> tuple[Thing, ...]:
+    def since(self, now: tuple[Thing, ...]) -> tuple[Thing, ...]:
         """Return what of the files is not as it was found last; nothing before the baseline."""
-        if not self.is_begun:
+        if not self.is_begun or (now and now is self._unchanged):
             return ()
         things = {_key(thing): thing for thing in now}
         gone = (key for key, digest in self._found.items() if digest and key[0] in _FILES and key not in things)
         other = (thing for key, thing in things.items() if self._found.get(key, "") != thing.digest)
-        return (*other, *(Thing(kind=kind, name=name) for kind, name in gone))
+        changed = (*other, *(Thing(kind=kind, name=name) for kind, name in gone))
+        self._unchanged = () if changed else now
+        return changed
 
     def is_known(self, thing: Thing) -> bool:
         """Tell whether a thing was found just so before."""
@@ -72,6 +76,7 @@ class Changes:
 
     def _find(self, things: Iterable[Thing]) -> None:
         self._found |= {_key(thing): thing.digest for thing in things}
+        self._unchanged = ()
 
 
 def sentences(things: Iterable[Thing]) -> tuple[str, ...]:

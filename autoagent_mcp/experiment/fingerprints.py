@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from operator import attrgetter
+from operator import attrgetter, eq
 from pathlib import Path
 
 import autoagent_mcp
@@ -91,7 +91,7 @@ class _Tree:
     def is_untouched(self) -> bool:
         """Tell whether nothing was written to since it was read, as far as the kernel's clock can tell that already."""
         try:
-            return bool(self._stats) and [*map(_FACTS, map(os.lstat, self._stats))] == [*self._stats.values()]
+            return bool(self._stats) and all(map(eq, map(_FACTS, map(os.lstat, self._stats)), self._stats.values()))
         except OSError:
             return False
 

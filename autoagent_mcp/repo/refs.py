@@ -7,7 +7,8 @@ system showed that something happened to the files that hold them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from pathlib import Path
 
 from autoagent_mcp.models.base import Frozen
@@ -19,6 +20,8 @@ _PLACES = ("packed-refs", "reftable/tables.list", REFS, EXPERIMENTS, f"{REFS}/le
 """What git writes to when it changes a ref: a folder too, as it renames the new file into its place."""
 _LOOKED_AT = 250
 """Files that are looked at in one go: of many experiments each comes in its turn, for those that git did not write."""
+_FACTS: Callable[[os.stat_result], tuple[int, ...]] = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+"""What changes with every write; the time of change (ctime) cannot be set by any program."""
 
 
 class MovedRef(Frozen):
@@ -105,20 +108,19 @@ class Refs:
 
     def _is_touched(self) -> bool:
         """Tell whether what the refs are read from was written to since this was asked last."""
+        folder = str(self._folder)
         looked_at = (*_PLACES, *self._loose[self._turn : self._turn + _LOOKED_AT])
         self._turn = self._turn + _LOOKED_AT if self._turn + _LOOKED_AT < len(self._loose) else 0
-        if self._stats and all(_stat(f"{self._folder}/{name}") == self._stats[name] for name in looked_at):
+        if self._stats and all(_stat(f"{folder}/{name}") == self._stats[name] for name in looked_at):
             return False
         names = (*_PLACES, *(ref for ref in self._known or () if ref.startswith(EXPERIMENTS)))
-        self._stats = {name: _stat(f"{self._folder}/{name}") for name in names}
+        self._stats = {name: _stat(f"{folder}/{name}") for name in names}
         self._loose = [name for name in names[len(_PLACES) :] if self._stats[name]]
         return True
 
 
 def _stat(path: str) -> tuple[int, ...] | None:
-    """Return what changes with every write; the time of change (ctime) cannot be set by any program."""
     try:
-        found = os.lstat(path)
+        return _FACTS(os.lstat(path))
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

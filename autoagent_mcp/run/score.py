@@ -26,7 +26,7 @@ def score(trials: Sequence[Trial]) -> Score:
         unmeasured=sum(not trial.counts for trial in scored),
         avg_score=_mean_reward(scored),
         tasks=tuple(_task_score(task, by_task[task]) for task in sorted(by_task)),
-        usage=sum((trial.usage for trial in trials), Usage()),
+        usage=_usage(trials),
     )
 
 
@@ -42,7 +42,7 @@ def _task_score(task: str, trials: Sequence[Trial]) -> TaskScore:
         passed=sum(trial.passed for trial in trials),
         unmeasured=sum(not trial.counts for trial in trials),
         avg_reward=_mean_reward(trials),
-        cost_usd=sum((trial.usage for trial in trials), Usage()).cost_usd,
+        cost_usd=_cost_usd(trials),
         duration_sec=sum(trial.duration_sec for trial in trials),
     )
 
@@ -50,3 +50,19 @@ def _task_score(task: str, trials: Sequence[Trial]) -> TaskScore:
 def _mean_reward(trials: Iterable[Trial]) -> float | None:
     rewards = [trial.reward or 0.0 for trial in trials if trial.counts]
     return sum(rewards) / len(rewards) if rewards else None
+
+
+def _usage(trials: Sequence[Trial]) -> Usage:
+    return Usage(
+        model_calls=sum(trial.usage.model_calls for trial in trials),
+        prompt_tokens=sum(trial.usage.prompt_tokens for trial in trials),
+        completion_tokens=sum(trial.usage.completion_tokens for trial in trials),
+        cached_tokens=sum(trial.usage.cached_tokens for trial in trials),
+        cost_usd=_cost_usd(trials),
+    )
+
+
+def _cost_usd(trials: Sequence[Trial]) -> float | None:
+    """Add up what they cost; None where the price of one is unknown."""
+    costs = [trial.usage.cost_usd for trial in trials]
+    return None if None in costs else sum(cost or 0.0 for cost in costs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from mcp.server.mcpserver.exceptions import ToolError
@@ -21,8 +22,13 @@ def refuse_unknown(tool: Callable[..., Any], given: Iterable[str]) -> None:
     Raises:
         ToolError: It has not.
     """
-    known = [name for name in inspect.signature(tool).parameters if name != _CONTEXT]
+    known = _arguments(tool)
     for name in given:
         if name not in _CLIENTS_OWN and name not in known:
             takes = ", ".join(known) or "none"
             raise ToolError(f"{tool.__name__} has no argument {name!r}. It takes: {takes}.")
+
+
+@cache
+def _arguments(tool: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(tool).parameters if name != _CONTEXT)

@@ -219,7 +219,8 @@ def tasks_view(histories: Sequence[TaskHistory], excluded: Sequence[Excluded], p
 
 def ledger_view(experiments: Sequence[Experiment], decision: Decision | None, page: int) -> LedgerView:
     """Show a page of the experiments, newest first; of all, or of those decided so."""
-    found = [one for one in reversed(experiments) if decision is None or one.decision is decision]
+    newest_first = experiments[::-1]
+    found = newest_first if decision is None else [one for one in newest_first if one.decision is decision]
     shown = found[(page - 1) * EXPERIMENTS_PER_PAGE : page * EXPERIMENTS_PER_PAGE]
     return LedgerView(
         experiments=tuple(experiment_row(one) for one in shown),
