@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,7 +146,7 @@ def verifier_output(trial: Trial, files: TrialFiles, limit_chars: int) -> str:
 
 def _page(run: str, trial: Trial, files: TrialFiles, page: int) -> TraceView:
     steps = all_steps(read_trajectory(files))
-    pages = _paged([_fitting(number, step) for number, step in enumerate(steps, 1)])
+    pages = _paged(_fitting(number, step) for number, step in enumerate(steps, 1))
     shown = pages[min(page, len(pages)) - 1]
     is_first = page == 1
     following = f'Call read_trace(run="{run}", trial="{trial.id}", page={page + 1}) for more.'
@@ -183,25 +184,28 @@ def _view(run: str, trial: Trial, **rest: Any) -> TraceView:  # noqa: ANN401 - t
     return TraceView(**head, failure=failure_text(trial), notices=notices, **rest)
 
 
-def _fitting(number: int, step: dict[str, Any]) -> StepView:
-    """Show a step with as much of its long fields as a page can hold."""
-    for limit in (FIELD_CHARS, FIELD_CHARS // 3, FIELD_CHARS // 15):
-        view = step_view(number, step, limit)
-        if room_of(view) <= STEPS_CHARS:
-            break
-    return view
+def _fitting(number: int, step: dict[str, Any]) -> tuple[StepView, int]:
+    """Show a step with as much of its long fields as a page can hold, and say how much room it takes."""
+    view, room = _measured(step_view(number, step, FIELD_CHARS))
+    for limit in (FIELD_CHARS // 3, FIELD_CHARS // 15):
+        if room > STEPS_CHARS:
+            view, room = _measured(step_view(number, step, limit))
+    return view, room
 
 
-def _paged(steps: list[StepView]) -> list[list[StepView]]:
+def _measured(view: StepView) -> tuple[StepView, int]:
+    return view, room_of(view)
+
+
+def _paged(steps: Iterable[tuple[StepView, int]]) -> list[list[StepView]]:
     pages: list[list[StepView]] = [[]]
     left = STEPS_CHARS
-    for step in steps:
-        length = room_of(step)
-        if pages[-1] and length > left:
+    for step, room in steps:
+        if pages[-1] and room > left:
             pages.append([])
             left = STEPS_CHARS
         pages[-1].append(step)
-        left -= length
+        left -= room
     return pages
 
 

@@ -18,7 +18,7 @@ from autoagent_mcp.tools.text import ANSWER_LIMIT_CHARS, DATA_NOTE, clip, cost_t
 
 NAMES_CHARS = 500
 """Of names that stand together: as many as there is room for."""
-NOTICES_CHARS = 1_300
+NOTICES_CHARS = 1_000
 NEXT_CHARS = 900
 _BESIDE_ITEM_CHARS = 12
 """Quotation marks, comma, line and indent of an item in a list."""
@@ -249,12 +249,12 @@ def run_view(
         unmeasured=total.unmeasured,
         solved=that_fit(comparison.solved, NAMES_CHARS) if comparison else (),
         broken=that_fit(comparison.broken, NAMES_CHARS) if comparison else (),
-        prediction=prediction,
+        prediction=clip(prediction, NAMES_CHARS),
         verdict=verdict_view(judgement),
         failures=dict(causes),
         cost=cost_text(total.usage.cost_usd),
-        notices=that_fit([clip(notice, 400) for notice in run.notices], NOTICES_CHARS),
-        error=quote(run.error, 1_000),
+        notices=that_fit([clip(notice, 450) for notice in run.notices], NOTICES_CHARS),
+        error=quote(run.error, 800),
         note=DATA_NOTE if run.error else "",
         next=clip(next_step, NEXT_CHARS),
     )
