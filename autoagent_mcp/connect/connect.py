@@ -41,9 +41,8 @@ def connect(workspace: Workspace, name: str, *, for_user: bool, is_write: bool) 
 
     Raises:
         UnknownNameError: There is no such client.
-        SetupError: The folder is no workspace, or the command is not installed.
+        SetupError: The folder is no workspace, the command is not installed, or the file cannot be read or written.
         ConfigError: The client's file is not valid, or what stands in it is in the way; it is left as it is.
-        OSError: The file cannot be read or written.
     """
     if name not in CLIENTS:
         raise UnknownNameError("client", name, CLIENTS)
@@ -86,15 +85,22 @@ def _write(file: Path, client: Client, entry: Entry) -> bool:
         old = file.read_bytes().decode() if file.exists() else ""
         put = _put_toml if file.suffix == ".toml" else _put_json
         new = put(old, (client.place, NAME), entry)
+    except OSError as error:
+        raise SetupError(f"{file} cannot be read: {error.strerror}.", "Give yourself the right to read it.") from error
     except ValueError as error:
         raise ConfigError(
             f"{file} was left as it is: {error}.", "Mend it, or put there what is printed without --write."
         ) from error
     if new == old:
         return False
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
-    write_whole(file.resolve(), new, mode=mode)  # resolved, since people keep such files elsewhere and link to them
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
+        write_whole(file.resolve(), new, mode=mode)  # resolved, since people keep such files elsewhere and link to them
+    except OSError as error:
+        raise SetupError(
+            f"{file} cannot be written: {error.strerror}.", "Give yourself the right to write it."
+        ) from error
     return True
 
 

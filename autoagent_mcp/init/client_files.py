@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from autoagent_mcp import _json_text
@@ -14,9 +15,11 @@ ALLOWED = (f"mcp__{NAME}",)
 """All tools of the server. Rules: https://code.claude.com/docs/en/permissions."""
 
 
-def denied(tasks_dir: str) -> tuple[str, ...]:
-    """Return the rules against edits of what measures the harness; `/` begins at the workspace."""
-    return (f"Edit(/{tasks_dir.strip('/')}/**)", "Edit(/autoagent.toml)", "Edit(/.autoagent/**)", "Edit(/results.tsv)")
+def denied(folder: Path, tasks_dir: str) -> tuple[str, ...]:
+    """Return the rules against edits of what measures the harness; `/` begins at the workspace, `//` at the root."""
+    tasks = (folder / tasks_dir).resolve()
+    inside = tasks.relative_to(folder) if tasks.is_relative_to(folder) else tasks
+    return (f"Edit(/{inside}/**)", "Edit(/autoagent.toml)", "Edit(/.autoagent/**)", "Edit(/results.tsv)")
 
 
 def with_server(text: str) -> str:
@@ -30,13 +33,13 @@ def with_server(text: str) -> str:
     return _json_text.put(text, ("mcpServers", NAME), SERVER)
 
 
-def with_rules(text: str, tasks_dir: str) -> str:
+def with_rules(text: str, folder: Path, tasks_dir: str) -> str:
     """Return .claude/settings.json with our rules among the others.
 
     Raises:
         ValueError: The text is not such a file.
     """
-    for key, rules in (("allow", ALLOWED), ("deny", denied(tasks_dir))):
+    for key, rules in (("allow", ALLOWED), ("deny", denied(folder, tasks_dir))):
         permissions = _object(_object(_parsed(text)).get("permissions", {}))
         known = _list(permissions.get(key, []))
         missing = [rule for rule in rules if rule not in known]

@@ -50,10 +50,20 @@ def init(folder: Path, harness: Harness) -> Initialised:
         harness: Which SDK a new agent.py is written with.
 
     Raises:
-        SetupError: There is no git, or the folder cannot be a repository of its own; nothing was made then.
+        SetupError: There is no git, or the folder cannot be a repository of its own, and nothing was made; or
+            something cannot be written.
         ConfigError: There is an autoagent.toml that cannot be used; nothing was made then.
-        OSError: Something cannot be written.
     """
+    try:
+        return _init(folder, harness)
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename or folder} cannot be read or written: {error.strerror}.",
+            "Mend that and call again: what was made until then stays, and the rest is made.",
+        ) from error
+
+
+def _init(folder: Path, harness: Harness) -> Initialised:
     if folder.exists() and not folder.is_dir():
         raise SetupError(f"{folder} is not a folder.", "Name a folder; it is made where it is missing.")
     is_new = repository.is_needed(folder)
@@ -83,13 +93,13 @@ def _steps(workspace: Workspace, config: Config, texts: templates.Texts, model: 
     yield _made(folder, FILE_NAME, texts.settings)
     yield from _tasks(folder, config.tasks_dir)
     yield _merged(folder, ".mcp.json", client_files.with_server)
-    yield _merged(folder, ".claude/settings.json", lambda text: client_files.with_rules(text, config.tasks_dir))
+    yield _merged(folder, ".claude/settings.json", lambda text: client_files.with_rules(text, folder, config.tasks_dir))
     yield _ignored(folder)
 
 
 def _harness(workspace: Workspace, texts: templates.Texts, model: str) -> Iterator[Step]:
-    """A harness is made as a whole; one that is there is looked at."""
-    if not workspace.agent.exists():
+    """A harness is made as a whole; one of another's making is looked at."""
+    if not workspace.agent.exists() or workspace.agent.read_bytes() == texts.agent.encode():
         yield _made(workspace.folder, "agent.py", texts.agent)
         yield _made(workspace.folder, ".agent/requirements.txt", texts.requirements)
         return
@@ -102,8 +112,9 @@ def _harness(workspace: Workspace, texts: templates.Texts, model: str) -> Iterat
 
 
 def _tasks(folder: Path, tasks_dir: str) -> Iterator[Step]:
-    if (folder / tasks_dir).exists():
-        yield Step(path=tasks_dir, done="kept")
+    place = (folder / tasks_dir).resolve()
+    if place.exists() or not place.is_relative_to(folder):
+        yield Step(path=tasks_dir, done="kept", by_hand="" if place.exists() else "There is no such folder: make it.")
         return
     for task in sorted(templates.TASKS.iterdir()):
         shutil.copytree(task, folder / tasks_dir / task.name)

@@ -38,9 +38,9 @@ def make(folder: Path) -> None:
 
 
 def uncommitted(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Return those of the paths in which something is not committed yet, and not ignored."""
+    """Return those of the paths in which something is not committed yet, and which git is to see."""
     git = Git(folder)
-    return [path for path in paths if git.text("status", "--porcelain", "--", path)]
+    return [path for path in paths if git.try_text("status", "--porcelain", "--", path)]
 
 
 def commit(folder: Path, paths: Sequence[str]) -> None:

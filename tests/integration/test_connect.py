@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 import tomli
 from support.commands import autoagent
-from support.workspaces import write_tree
+from support.workspaces import ROOT, write_tree
 
+from autoagent_mcp.connect.clients import CLIENTS
 from autoagent_mcp.connect.connect import connect
 from autoagent_mcp.errors import ConfigError
 from autoagent_mcp.workspace import Workspace
@@ -93,6 +95,16 @@ def test_a_users_file_lies_where_the_client_looks_for_it(
     monkeypatch.setenv("HOME", str(workspace.parent / "home"))
     connect(Workspace(folder=workspace), client, for_user=client != "claude-desktop", is_write=True)
     assert command_in(read(workspace.parent / "home" / USER_FILES[client]))[-1] == str(workspace)
+
+
+def test_the_readme_shows_what_is_written() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("### Connect your client\n")[2].partition("\n### ")[0]
+    blocks = re.findall(r"```(json|toml)\n(.*?)```", section, flags=re.DOTALL)
+    shown = [json.loads(text) if kind == "json" else tomli.loads(text) for kind, text in blocks]
+    command = ["/path/to/autoagent-mcp", "--workspace", "/path/to/workspace"]
+    names = ("claude-code", "codex", "gemini", "opencode", "vscode")
+    assert shown == [{CLIENTS[name].place: {"autoagent": CLIENTS[name].entry(command)}} for name in names]
 
 
 def test_other_servers_and_what_was_added_to_ours_stay(workspace: Path) -> None:

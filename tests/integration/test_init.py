@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from support.stub_upstream import running
 from support.wire import Answer, Json, ToolCall
 from support.workspaces import ROOT, commit_all, git, on_bubblewrap, write_tree
 
+from autoagent_mcp.harness import boundary
 from autoagent_mcp.init import templates
 from autoagent_mcp.workspace import Workspace
 
@@ -105,6 +108,32 @@ def test_settings_that_are_there_name_the_new_harness_model(tmp_path: Path) -> N
     assert (tmp_path / "exam" / "count-words" / "task.toml").is_file()
     assert "Edit(/exam/**)" in (tmp_path / ".claude" / "settings.json").read_text(encoding="utf-8")
     assert "OPENAI_API_KEY" in said
+
+
+def test_what_is_in_the_way_is_named_and_the_rest_is_made_the_next_time(tmp_path: Path) -> None:
+    settings = 'tasks_dir = "../exam"\n[model]\nprovider = "openai"\nname = "gpt-x"\n'
+    folder = tmp_path / "here"
+    write_tree(folder, {"autoagent.toml": settings, ".claude": "a file"})
+    done = autoagent("init", folder=folder)
+    assert done.returncode == 1
+    assert ".claude" in done.stderr
+    assert "Traceback" not in done.stderr
+    (folder / ".claude").unlink()
+    said = init(folder)
+    assert f"Edit(/{tmp_path}/exam/**)" in (folder / ".claude" / "settings.json").read_text(encoding="utf-8")
+    assert "There is no such folder: make it." in said
+    assert not (tmp_path / "exam").exists()
+    assert "git add agent.py .agent/requirements.txt program.md" in said
+
+
+def test_the_claude_harness_is_a_harbor_agent_too(tmp_path: Path) -> None:
+    """Harbor imports agent.py and asks for AutoAgent; what stands below the boundary is the shipped part."""
+    init(tmp_path, "--harness", "claude")
+    boundary.check({"agent.py": (tmp_path / "agent.py").read_bytes()}, model="claude-haiku-4-5")
+    command = [sys.executable, "-c", "import agent; print(agent.AutoAgent.name(), *agent.create_agent(None).tools)"]
+    environment = {**os.environ, "ANTHROPIC_API_KEY": "none"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "autoagent bash\n"
 
 
 @pytest.mark.parametrize("name", ["sub", "sub/new"])

@@ -56,6 +56,12 @@ def said(answer: dict[str, Any]) -> str:
     return answer["choices"][0]["message"]["content"]
 
 
+async def test_a_harness_on_anthropics_sdk_is_served_too(url: str, tmp_path: Path) -> None:
+    async with serve(ModelSettings(), upstream_url=url) as gateway, trial_on(gateway, tmp_path) as trial:
+        answer = await trial.message(model=local_model.NAME, max_tokens=10)
+    assert (answer.status_code, answer.json()["content"][0]["type"]) == (200, "text")
+
+
 async def test_it_answers_the_same_alone_and_while_others_ask(url: str) -> None:
     questions = [
         f"Write a bash command that {what}." for what in ("counts lines", "sorts a file", "finds files", "greps")
