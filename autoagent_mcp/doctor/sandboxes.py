@@ -24,20 +24,19 @@ _PATIENCE_SEC = 3
 async def choose(workspace: Workspace, config: Config) -> tuple[str, Finding]:
     """Return the name of the backend that a run would take, and whether it works."""
     wanted, why = await anyio.to_thread.run_sync(_wanted, workspace, config)
+    no_engine = ""
     if wanted != "bubblewrap":
         try:
             return "docker", ok("sandboxes", f"Docker {await _engine_version()} answers; {why} it")
         except SetupError as error:
             if wanted == "docker":
                 return "docker", failed("sandboxes", error)
-            why = f"there is no Docker ({error.problem.rstrip('.')}), so {why}"
+            no_engine = error.problem
     try:
         await BubblewrapBackend(workspace.id, user_cache()).check()
     except SetupError as error:
-        if wanted == "auto":
-            error = SetupError(f"{error.problem} And {why} bubblewrap.", error.hint)
-        return "bubblewrap", failed("sandboxes", error)
-    return "bubblewrap", ok("sandboxes", f"bubblewrap works; {why} it")
+        return "bubblewrap", failed("sandboxes", SetupError(f"{error.problem} {no_engine}".rstrip(), error.hint))
+    return "bubblewrap", ok("sandboxes", f"bubblewrap works; {why} it. {no_engine}".rstrip(". "))
 
 
 @asynccontextmanager
