@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 def played(folder: Path, rule: str) -> tuple[Workspace, Player, tuple[Moment, ...]]:
     """Make a workspace and who plays in it: by the seed's rule each run may keep, by evidence there are duels."""
-    gain, tasks = (0, 3) if rule == "seed" else (3, 13)
+    gain, tasks = (0, 3) if rule == "seed" else (3, 10)
     workspace = make_levels(folder / "work", rule, tasks)
     moments = ALWAYS if rule == "seed" else (*ALWAYS, *IN_A_DUEL)
     return workspace, Player(workspace, folder / "journal", gain=gain, tasks=tasks), moments

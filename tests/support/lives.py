@@ -47,7 +47,7 @@ ALWAYS = (
     Moment("a sandbox's start", r"runs/\d+/\w+__[\w-]+$", skip=5, delay_sec=0.03),
     Moment("a trial's end", r"/\.trial\.json\.\w+$", skip=5),
     Moment("a run's end", r"runs/\d+/\.run\.json\.\w+$", skip=2),
-    Moment("a revert", r"/\.agent\.py\.\w+$"),
+    Moment("a revert or an edit", r"/\.agent\.py\.\w+$"),
     Moment("the start", r"\.autoagent/lock$", delay_sec=0.2),
     Moment("some time", r"\.autoagent/lock$", delay_sec=2.0),
 )
@@ -236,14 +236,23 @@ class Player:
         return self._idea % 3 != 2 and not (self._gain and self._level >= self._tasks)
 
     async def _measure(self, call: Call) -> None:
-        level = min(self._level + self._gain, self._tasks) if self._is_good else 0
         if self._idea:
-            self._workspace.agent.write_text(agent_of(level=level, size=200 - self._idea), encoding="utf-8")
+            await self._edit(call)
         if self._idea % 4 == 1:
             await when_idle(call, "spot_check", tasks=["t00"], description=self._words)
         self._note(event="began", words=self._words)
         run = await when_idle(call, "run_suite", description=self._words)
         self._note(event="measured", run=run["run"], passed=run["passed"], trials=run["done"])
+
+    async def _edit(self, call: Call) -> None:
+        """Write the idea, now and then by the server's own tool."""
+        level = min(self._level + self._gain, self._tasks) if self._is_good else 0
+        wanted = agent_of(level=level, size=200 - self._idea)
+        if self._idea % 2:
+            self._workspace.agent.write_text(wanted, encoding="utf-8")
+        elif self._workspace.agent.read_text(encoding="utf-8") != wanted:
+            version = (await call("read_harness", file="agent.py"))["version"]
+            await call("edit_harness", file="agent.py", content=wanted, version=version)
 
     async def _is_kept(self, call: Call) -> bool:
         try:
