@@ -73,6 +73,8 @@ class Runs:
         self._group = group
         self._later: Callable[[], Coroutine[None, None, None]] | None = None
         self._active: _Active | None = None
+        self._has_taken_up = False
+        """Whether another server's runs were taken up: until then they may go on there, or have to be marked."""
         self.changed = Bell()
         """Rung when a run has begun or ended."""
 
@@ -167,7 +169,7 @@ class Runs:
         with anyio.move_on_after(wait_sec):
             if self._active is not None and self._active.run.id == run_id:
                 await self._active.done.wait()
-            while not self._record.ledger.writable and await self._goes_on_elsewhere(run_id):  # noqa: ASYNC110 - nobody tells
+            while not self._has_taken_up and await self._goes_on_elsewhere(run_id):  # noqa: ASYNC110 - nobody tells
                 await anyio.sleep(_POLL_SEC)
             return True
         return False
@@ -227,6 +229,7 @@ class Runs:
             if run is not None and experiment is not None and is_new:
                 await self._record.enter_run(experiment.n, run)
         await self._crown()
+        self._has_taken_up = True
 
     async def _go(self, active: _Active) -> None:
         run: Run | None = None
