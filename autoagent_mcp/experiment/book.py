@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ TRIED = "tried"
 MEASURED = "measured"
 JUDGED = "judged"
 DECIDED = "decided"
+KINDS = (BEGAN, MEASURED, JUDGED, DECIDED)
+"""The ledger's entries that the book is made of."""
 
 
 class RunRecord(Frozen):
@@ -381,5 +384,13 @@ def _prediction_score(measured: Measured) -> PredictionScore | None:
 
 
 def _task_scores(score: Score) -> str:
-    rewards = {task.task: task.avg_reward for task in score.tasks}
-    return json.dumps({task: None if reward is None else round(reward, 4) for task, reward in rewards.items()})
+    """Return JSON; piece by piece, as a long ledger has many of them."""
+    parts = (f"{_quoted(task.task)}: {_rounded(task.avg_reward)}" for task in score.tasks)
+    return f"{{{', '.join(parts)}}}"
+
+
+_quoted = lru_cache(json.dumps)
+
+
+def _rounded(reward: float | None) -> str:
+    return "null" if reward is None else repr(round(reward, 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import json
 import logging
 from functools import lru_cache
@@ -10,7 +12,7 @@ import anyio
 
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.experiment import results
-from autoagent_mcp.experiment.book import BEGAN, MEASURED, TRIED, Book, RunRecord
+from autoagent_mcp.experiment.book import BEGAN, KINDS, MEASURED, TRIED, Book, RunRecord
 from autoagent_mcp.experiment.comparison import compare
 from autoagent_mcp.experiment.decision import crash_of
 from autoagent_mcp.experiment.kind import kind_of_change
@@ -44,8 +46,8 @@ class Record:
         self._published = 0
         self._read = 0
         self._order = anyio.Lock()
-        self._rows: dict[int, str] = {}
-        self._written = ""
+        self._rows: dict[int, bytes] = {}
+        self._written_sha256 = ""
         self.book = Book()
 
     @property
@@ -60,7 +62,12 @@ class Record:
             LedgerError: They contradict each other: something was changed from outside.
         """
         await self._reconcile()
-        await self.catch_up()
+        gc.disable()
+        try:
+            await self.catch_up()
+        finally:
+            gc.enable()
+            gc.freeze()  # what was read stays: to go through a long ledger again and again slows down every answer
         await self._publish()
 
     async def catch_up(self) -> None:
@@ -68,10 +75,12 @@ class Record:
         if not self.ledger.writable:
             await self.ledger.refresh()
         async with self._order:
-            while entries := await self.ledger.entries(self._read, limit=_BATCH):
+            length = self.ledger.length
+            while entries := await self.ledger.entries(self._read, limit=_BATCH, kinds=KINDS):
                 for entry in entries:
                     self.book.apply(entry)
                     self._read = entry.seq + 1
+            self._read = max(self._read, length)
 
     async def append(self, kind: str, body: Frozen) -> None:
         """Append an entry; it is on disk in the database before anything else happens.
@@ -186,16 +195,17 @@ class Record:
     async def _write_results(self) -> None:
         """Write results.tsv; it is for people, so that what hinders it is no reason to stop."""
         for experiment in self.book.take_changed():
-            self._rows[experiment.n] = results.row(self.book, experiment)
-        text = results.HEADER + "".join(self._rows.values())
-        if not self.book.experiments or text == self._written:
+            self._rows[experiment.n] = results.row(self.book, experiment).encode(errors="replace")
+        data = b"".join((results.HEADER.encode(), *self._rows.values()))
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not self.book.experiments or sha256 == self._written_sha256:
             return
         try:
             await anyio.to_thread.run_sync(
-                lambda: write_whole(self._workspace.results, text, mode=0o644, scratch=self._workspace.scratch),
+                lambda: write_whole(self._workspace.results, data, mode=0o644, scratch=self._workspace.scratch),
                 limiter=_disk,
             )
-            self._written = text
+            self._written_sha256 = sha256
         except OSError as error:
             _log.warning("results.tsv cannot be written: %s", error)
 

@@ -40,7 +40,14 @@ class Row(Frozen):
 
     def entry(self) -> Entry:
         """Return it as it is read by others."""
-        return Entry.model_validate(self.model_dump())
+        return Entry.model_construct(
+            seq=self.seq,
+            at=datetime.fromisoformat(self.at),
+            kind=self.kind,
+            body=self.body,
+            previous_sha256=self.previous_sha256,
+            sha256=self.sha256,
+        )
 
     def line(self) -> str:
         """Return it as it is kept in git."""
