@@ -109,8 +109,8 @@ class FakeMeasure:
         folder.mkdir(parents=True, exist_ok=True)
         for trial in trials:
             (folder / trial.id).mkdir(exist_ok=True)
-            write_whole(folder / trial.id / "trial.json", trial.model_dump_json())
-        write_whole(folder / "run.json", run.model_dump_json(exclude={"trials"}))
+            write_whole(folder / trial.id / "trial.json", trial.model_dump_json(), is_durable=False)
+        write_whole(folder / "run.json", run.model_dump_json(exclude={"trials"}), is_durable=False)
         return run
 
 
