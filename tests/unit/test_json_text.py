@@ -42,6 +42,7 @@ def test_what_is_added_is_there_and_the_rest_stays_byte_for_byte(
     same = sum(takewhile(bool, map(eq, text, new))) + sum(takewhile(bool, map(eq, reversed(text), reversed(new))))
     is_empty = not root or servers == {}  # then the braces that lie together are moved apart
     assert same >= len(text) - (2 if is_empty else 0)
+    assert "\r\n" not in text or new.count("\n") == new.count("\r\n")
     assert put(new, PATH, VALUE) == new
 
 
@@ -49,6 +50,7 @@ def test_what_is_added_looks_like_what_is_there() -> None:
     text = '{\n\t"servers": {\n\t\t"a": {"b": [1, 2]}\n\t},\n\t"c": 1.50\n}\n'
     ours = '\t\t"ours": {\n\t\t\t"command": "x"\n\t\t}\n'
     assert put(text, PATH, {"command": "x"}) == text.replace("]}\n", "]},\n" + ours)
+    assert put('{"a": 1}', ("b",), [2]) == '{"a": 1, "b": [2]}'
 
 
 def test_a_value_that_stands_there_is_replaced_alone() -> None:
