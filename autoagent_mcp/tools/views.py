@@ -56,6 +56,7 @@ class TasksView(Frozen):
     """Folders that are not in the suite, each with its reasons."""
     page: int
     pages: int
+    note: str = DATA_NOTE
     next: str
 
 
