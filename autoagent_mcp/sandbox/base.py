@@ -274,5 +274,8 @@ class Backend(Protocol):
         ...
 
     async def remove_leftovers(self, workspace_id: str) -> int:
-        """Remove what an earlier, killed server of this workspace left behind, and nothing else; return how many."""
+        """Remove what an earlier, killed server of this workspace left behind, and return how many there were.
+
+        Nothing that a server still works with is touched.
+        """
         ...

@@ -30,6 +30,7 @@ from autoagent_mcp.sandbox.bubblewrap import (
     task_fit,
 )
 from autoagent_mcp.sandbox.bubblewrap.launcher import Start, launcher
+from autoagent_mcp.sandbox.bubblewrap.orphans import end_orphans
 from autoagent_mcp.sandbox.bubblewrap.sandbox import BubblewrapSandbox
 
 _log = logging.getLogger(__name__)
@@ -105,11 +106,11 @@ class BubblewrapBackend:
     async def remove_leftovers(self, workspace_id: str) -> int:
         """See `base.Backend.remove_leftovers`.
 
-        Nothing can be left: process 1 of a sandbox ends when its control socket closes, which the kernel does for a
-        server that was killed, and with it everything inside.
+        Only what was not wholly started can be left: process 1 of a sandbox ends when its control socket closes, which
+        the kernel does for a server that was killed, and with it everything inside.
         """
         del workspace_id
-        return 0
+        return await anyio.to_thread.run_sync(end_orphans, limiter=self._files)
 
     async def check(self, *, patience_sec: int = PATIENCE_SEC) -> None:
         """See `base.Backend.check`."""
