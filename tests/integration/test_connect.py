@@ -111,14 +111,14 @@ def test_other_servers_and_what_was_added_to_ours_stay(workspace: Path) -> None:
     theirs = '{\n    "theme": "dark",\n    "mcpServers": {\n        "other": {"command": "x", "args": ["a", "b"]},\n'
     ours = '        "autoagent": {"command": "old", "env": {"OPENAI_API_KEY": "$KEY"}}\n    }\n}\n'
     write_tree(workspace, {".gemini/settings.json": theirs + ours})
-    (workspace / ".gemini" / "settings.json").chmod(0o600)
+    (workspace / ".gemini" / "settings.json").chmod(0o640)
     assert run(workspace, "gemini", "--write").returncode == 0
     path = workspace / ".gemini" / "settings.json"
     assert path.read_text(encoding="utf-8").startswith(theirs)
     entry = read(path)["mcpServers"]["autoagent"]
     assert entry["env"] == {"OPENAI_API_KEY": "$KEY"}
     assert entry["args"] == ["--workspace", str(workspace)]
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_table_is_added_to_toml_whose_comments_stay(workspace: Path) -> None:
