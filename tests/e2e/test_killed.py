@@ -21,6 +21,7 @@ from support.lives import (
     Death,
     Moment,
     Player,
+    Report,
     deaths,
     doomed,
     judged,
@@ -29,6 +30,7 @@ from support.lives import (
     report_at,
     wounds,
 )
+from support.processes import until
 from support.workspaces import git
 
 from autoagent_mcp.workspace import Workspace
@@ -59,10 +61,17 @@ def users_work_is_untouched(workspace: Workspace) -> None:
     assert (workspace.folder / ".gitignore").read_text(encoding="utf-8").endswith("# mine\n")
 
 
-async def lived(workspace: Workspace, player: Player, death: Death, chance: random.Random) -> str:
-    """Let the player play with a server until that is killed; see that nothing of it is left, and say when it was.
+def has_ended(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return True
 
-    Before it plays all must be as it was told and measured in the lives before.
+
+async def lived(workspace: Workspace, player: Player, death: Death, chance: random.Random, left: list[int]) -> Report:
+    """Let the player play with a server until that is killed.
+
+    Before it plays all must be as it was told and measured in the lives before, and `left` of them must have ended.
     """
     before, said = measured(workspace), ""
     async with doomed(workspace, death, chance, player.journal.parent) as (call, path):
@@ -71,13 +80,13 @@ async def lived(workspace: Workspace, player: Player, death: Death, chance: rand
             assert judged(workspace, player.journal)["wrong"] == [], f"seed {SEED}"
             assert before.items() <= measured(workspace).items()
             users_work_is_untouched(workspace)
+            await until(lambda: all(map(has_ended, left)))
             await player.play(call)
         except (MCPError, ToolFailed) as error:
             said = str(error)
     report = await report_at(path)
     assert report.moment, f"It was not killed, but ended after this: {said}"
-    assert report.left == []
-    return report.moment
+    return report
 
 
 @pytest.mark.timeout(300)
@@ -92,12 +101,13 @@ async def test_a_kill_at_any_moment_loses_nothing_and_leaves_nothing_behind(
     chance = random.Random(f"{rule} {SEED}")  # noqa: S311 - moments, no secrets
     workspace, player, moments = played(tmp_path, rule)
     seen: Counter[str] = Counter()
+    report = Report("", [])
     with killer(tmp_path):
         for death in deaths(chance, KILLS, moments):
-            moment = await lived(workspace, player, death, chance)
+            report = await lived(workspace, player, death, chance, report.left)
             found = wounds(workspace)
-            seen.update(found)
-            _log.info("%s (%s): %s", death, moment, ", ".join(sorted(found)))
+            seen.update([*found, *(["a process"] if report.left else [])])
+            _log.info("%s %s: %s", death, report, ", ".join(sorted(found)))
             assert list(scratch.iterdir()) == []
     async with over_stdio(workspace) as call:
         await call("get_brief")

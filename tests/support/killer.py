@@ -14,7 +14,6 @@ import json
 import os
 import re
 import select
-import signal
 import socket
 import struct
 import sys
@@ -29,6 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CREATED, _MODIFIED, _MOVED_TO, _IS_FOLDER = 0x100, 0x2, 0x80, 0x40000000
 _EVENT = struct.Struct("iIII")
 _PATIENCE_SEC = 20.0
+_END_SEC = 5.0
 _PASSED_OVER = re.compile(r"\.git/(objects/..|logs|hooks|info)$|\.autoagent/runs/[^/]+/[^/]+/.+")
 """Folders in which no moment is looked for."""
 
@@ -126,9 +126,9 @@ def kill(order: dict[str, object], server: int) -> None:
             continue
 
 
-def bury() -> list[str]:
-    """Wait until all that came from the server has ended; return what has not, and end that."""
-    deadline = time.monotonic() + _PATIENCE_SEC
+def bury() -> list[int]:
+    """Wait a while until all that came from the server has ended, and return what has not."""
+    deadline = time.monotonic() + _END_SEC
     while time.monotonic() < deadline:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -136,14 +136,7 @@ def bury() -> list[str]:
             return []
         if pid == 0:
             time.sleep(0.01)
-    left: list[str] = []
-    for pid in descendants(os.getpid()):
-        try:
-            left.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            os.kill(pid, signal.SIGKILL)
-        except OSError:
-            continue
-    return left
+    return descendants(os.getpid())
 
 
 def serve(workspace: str, descriptors: list[int]) -> NoReturn:

@@ -91,7 +91,8 @@ class Report(NamedTuple):
     """What the killer saw."""
 
     moment: str
-    left: list[str]
+    left: list[int]
+    """Processes that did not end; the next server has to end them."""
 
 
 @contextmanager

@@ -39,7 +39,6 @@ async def test_one_whose_parent_was_killed_is_ended_and_one_that_starts_is_not()
         orphan, child = *children(killed.pid), *children(living.pid)
         killed.kill()
         killed.wait()
-        assert Path(f"/proc/{orphan}").exists()
-        assert end_orphans() >= 1
+        end_orphans()
         await until(lambda: not Path(f"/proc/{orphan}").exists())
         assert children(living.pid) == [child]
