@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from support.processes import until, with_argument
 from support.workspaces import NO_MODEL, git, harness, make_workspace
 
 from autoagent_mcp.models.night import Night
+from autoagent_mcp.models.status import Status
 from autoagent_mcp.workspace import Workspace
 
 IDLE = harness("# idea\nasync def run_task(environment, instruction):\n    return 'nothing'")
@@ -170,6 +171,30 @@ def test_a_wish_that_cannot_be_is_refused(workspace: Workspace, words: tuple[str
     assert process.returncode == 1
     assert says in told
     assert "Traceback" not in told
+
+
+def test_an_end_that_was_said_before_the_night_does_not_end_it(workspace: Workspace) -> None:
+    """The budget may have been raised since; the client's server will say what is so now."""
+    workspace.state.mkdir()
+    status = Status(
+        server_pid=1,
+        server_version="1",
+        is_serving=False,
+        is_looping=True,
+        running="0007",
+        experiments=4,
+        incumbent=1,
+        passed=1,
+        trials=2,
+        done="The budget is used up.",
+        next="Nothing.",
+        spent_usd=None,
+        updated_at=datetime.now(timezone.utc) - timedelta(hours=1),
+    )
+    workspace.status.write_text(status.model_dump_json(), encoding="utf-8")
+    code, told, found = spent(workspace, f"import pathlib; pathlib.Path({str(workspace.stop)!r}).touch()")
+    assert (code, found.why, len(found.sessions)) == (0, "A person said stop.", 1)
+    assert "Experiments: 0 new, 4 in all." in told
 
 
 def test_after_a_persons_stop_no_night_begins(workspace: Workspace) -> None:
