@@ -89,7 +89,7 @@ async def lived(workspace: Workspace, player: Player, death: Death, chance: rand
     return report
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", ["seed", "evidence"])
 async def test_a_kill_at_any_moment_loses_nothing_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str

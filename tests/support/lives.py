@@ -112,7 +112,7 @@ def killer(folder: Path) -> Generator[None]:
 
 @asynccontextmanager
 async def doomed(
-    workspace: Workspace, death: Death, chance: random.Random, folder: Path, *, at_most_sec: float = 10
+    workspace: Workspace, death: Death, chance: random.Random, folder: Path, *, at_most_sec: float = 6
 ) -> AsyncGenerator[tuple[Call, Path]]:
     """Speak to a server that is killed meanwhile; the path holds the report once nothing of it runs any more."""
     report = folder / "report.json"
