@@ -7,6 +7,7 @@ neither, so it cannot end its quotation and go on as if the server spoke.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 
 QUOTE_OPENS, QUOTE_CLOSES = "\u27e6", "\u27e7"
@@ -57,6 +58,12 @@ def quote(text: str, limit_chars: int) -> str:
     """Clip a text and put it between the marks of a quotation, which it can neither open nor close; "" stays ""."""
     text = clean(text).translate(_QUOTES)
     return f"{QUOTE_OPENS}{clip(text, limit_chars)}{QUOTE_CLOSES}" if text.strip() else ""
+
+
+def named(names: Sequence[str], most: int) -> str:
+    """List the first `most` names, and say how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _fitting(text: str, limit_chars: int) -> int:

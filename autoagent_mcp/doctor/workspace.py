@@ -6,6 +6,7 @@ import fcntl
 import os
 
 from autoagent_mcp._io import FileLock
+from autoagent_mcp._text import named
 from autoagent_mcp.config import Config
 from autoagent_mcp.doctor.finding import Finding, failed, ok, warning
 from autoagent_mcp.errors import AutoagentError, TaskError
@@ -28,14 +29,14 @@ def tasks(workspace: Workspace, config: Config, backend: Backend) -> Finding:
         return failed("tasks", error)
     left_out = [f"{one.task} ({'; '.join(one.reasons)})" for one in suite.excluded]
     if not able:
-        problem = f"None of the {len(left_out)} folders in {config.tasks_dir} can run: {_some(left_out)}."
+        problem = f"None of the {len(left_out)} folders in {config.tasks_dir} can run: {named(left_out, _NAMED)}."
         return failed("tasks", TaskError(problem, "`autoagent-mcp tasks check` says more of each."))
     said = f"{len(able)} tasks can run on {backend.name}"
     if not left_out:
         return ok("tasks", said)
     return warning(
         "tasks",
-        f"{said}, {len(left_out)} cannot: {_some(left_out)}",
+        f"{said}, {len(left_out)} cannot: {named(left_out, _NAMED)}",
         "`autoagent-mcp tasks check` says more; the runs leave them out.",
     )
 
@@ -67,8 +68,3 @@ def server(workspace: Workspace) -> Finding:
     finally:
         os.close(descriptor)
     return ok("server", "none is at work here")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

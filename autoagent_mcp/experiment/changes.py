@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from autoagent_mcp._text import named
 from autoagent_mcp.ledger import Entry
 from autoagent_mcp.models.integrity import Accepted, Kind, Tampered, Thing, Watched
 
@@ -88,8 +89,7 @@ def sentences(things: Iterable[Thing]) -> tuple[str, ...]:
 def _names(things: list[Thing]) -> str:
     if things[0].kind is Kind.LEDGER:
         return str(min(int(thing.name) for thing in things))
-    named = ", ".join(thing.name + ("" if thing.digest else " (gone)") for thing in things[:_NAMED])
-    return f"{named} and {len(things) - _NAMED} more" if len(things) > _NAMED else named
+    return named([thing.name + ("" if thing.digest else " (gone)") for thing in things], _NAMED)
 
 
 def _key(thing: Thing) -> Key:

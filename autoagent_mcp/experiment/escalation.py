@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from enum import Enum
 from itertools import takewhile
 
+from autoagent_mcp._text import named
 from autoagent_mcp.experiment.learnt import NearMiss, is_over
 from autoagent_mcp.models.experiment import ChangeKind, Decision, Experiment, Outcome
 
@@ -83,10 +84,10 @@ def _refine(experiments: Sequence[Experiment], near_misses: Sequence[NearMiss]) 
             "variation of it."
         )
     best = near_misses[0]
-    broke = f" and broke {_names(best.broken)}" if best.broken else ""
+    broke = f" and broke {named(best.broken, _NAMED)}" if best.broken else ""
     return (
-        f"Refine: try a variation of experiment {best.experiment}, which fixed {_names(best.fixed)}{broke} (git show "
-        f"refs/autoagent/experiments/{best.experiment}:agent.py)."
+        f"Refine: try a variation of experiment {best.experiment}, which fixed {named(best.fixed, _NAMED)}{broke} "
+        f"(git show refs/autoagent/experiments/{best.experiment}:agent.py)."
     )
 
 
@@ -108,7 +109,7 @@ def _combine(near_misses: Sequence[NearMiss]) -> str:
     fixed = tuple(dict.fromkeys((*first.fixed, *second.fixed)))
     return (
         f"Combine near misses: put experiments {first.experiment} and {second.experiment} together, which fixed "
-        f"{_names(fixed)} (git show refs/autoagent/experiments/<n>:agent.py)."
+        f"{named(fixed, _NAMED)} (git show refs/autoagent/experiments/<n>:agent.py)."
     )
 
 
@@ -117,8 +118,3 @@ def _simplify() -> str:
         "Simplify: take out of the harness what the traces show to be of no use; a simpler one is kept when it is no "
         "worse."
     )
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoagent_mcp._text import named
 from autoagent_mcp.models.experiment import Comparison, Forecast, PredictionScore
 from autoagent_mcp.models.run import Prediction
 
@@ -41,5 +42,4 @@ def _side(what: str, forecast: Forecast) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED]) or 'none'}{more}"
+    return named(names, _NAMED) or "none"

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
+from autoagent_mcp._text import named
 from autoagent_mcp.config import Config
 from autoagent_mcp.models.run import Excluded, RunKind, Suite
 from autoagent_mcp.models.task import Task
@@ -68,9 +69,4 @@ def _notices(tasks: Sequence[Task], backend: Backend) -> tuple[str, ...]:
     for task in tasks:
         for notice in (*task.notices, *backend.notices(task)):
             having[notice].append(task.name)
-    return tuple(f"{_some(names)}: {notice}" for notice, names in sorted(having.items()))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return tuple(f"{named(names, _NAMED)}: {notice}" for notice, names in sorted(having.items()))

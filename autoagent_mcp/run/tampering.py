@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from autoagent_mcp._text import named
 from autoagent_mcp.models.trial import Trial
 
 _SYSTEM = re.compile(
@@ -44,10 +45,10 @@ def _decides(path: str, workdir: PurePosixPath) -> bool:
 
 def notice(found: tuple[str, ...], changes: Iterable[str]) -> str:
     """Say in a sentence what was found in a trial."""
-    named = ", ".join(found) if len(found) <= _NAMED else ", ".join(_groups(found))
+    shown = ", ".join(found) if len(found) <= _NAMED else ", ".join(_groups(found))
     why = " It installed packages, which does this." if any(_INSTALLED.fullmatch(path) for path in changes) else ""
     paths = "1 system path" if len(found) == 1 else f"{len(found)} system paths"
-    return f"The agent changed {paths} before the tests ran in the same sandbox: {named}.{why}"
+    return f"The agent changed {paths} before the tests ran in the same sandbox: {shown}.{why}"
 
 
 def run_notice(trials: Iterable[Trial]) -> tuple[str, ...]:
@@ -55,8 +56,8 @@ def run_notice(trials: Iterable[Trial]) -> tuple[str, ...]:
     found = {trial.id: trial.changed_system_paths for trial in trials if trial.changed_system_paths}
     if not found:
         return ()
-    named = [f"{trial} ({count})" for trial, count in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
-    shown = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
+    counts = [f"{trial} ({count})" for trial, count in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+    shown = named(counts, _NAMED)
     text = (
         f"In {len(found)} of the trials the agent changed system paths (programs, libraries, start-up files) before "
         f"the tests ran in the same sandbox: {shown}. Installing packages does so too; the trials' notices name them."
