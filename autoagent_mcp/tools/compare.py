@@ -80,6 +80,8 @@ def _chosen(
 ) -> tuple[Trial, Trial]:
     named = next((trial for trial in trials_a if trial.id == trial_a), None)
     task = task or (named.task if named else "")
+    if not task and not (trial_a and trial_b):
+        raise NotComparableError("No trial is named.", "Give `task`, or `trial_a` and `trial_b`.")
     some, others = _of(trials_a, trial_a, task), _of(trials_b, trial_b, task)
     pairs = [(one, other) for one in some for other in others if one is not other]
     if not pairs:
