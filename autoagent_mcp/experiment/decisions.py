@@ -40,6 +40,8 @@ class Decisions:
     async def comparison(self, run: Run) -> Comparison | None:
         """Compare a run with the incumbent's, where both measured the same thing; None where that says nothing."""
         record, incumbent = self._book.runs.get(run.id), self._book.incumbent
+        if record is not None and run.kind is RunKind.CONFIRM:  # its arms are compared, not all that it tried
+            return await self._record.comparison(record)
         if record is None or incumbent is None or incumbent.score is None or record.experiment == incumbent.n:
             return None
         if run.kind is RunKind.SUITE:

@@ -147,6 +147,10 @@ class Record:
         """Return a run's score with its tasks."""
         return _score((await self.ledger.entry(record.seq)).body)
 
+    async def comparison(self, record: RunRecord) -> Comparison | None:
+        """Return a run beside the incumbent's, as it was when the run was entered; None where that says nothing."""
+        return Measured.model_validate_json((await self.ledger.entry(record.seq)).body).comparison
+
     async def _kind_of_change(self, incumbent: Experiment | None, editable: Editable) -> tuple[ChangeKind, ...]:
         if incumbent is None:
             return ()

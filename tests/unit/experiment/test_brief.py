@@ -99,7 +99,7 @@ async def test_a_refused_change_is_a_lesson_and_a_near_miss_until_its_tasks_are_
         await measured(lab, "Try harder")
         run = (await lab.keep(REFLECTION)).run
         assert run is not None
-        await lab.wait(run.id, 20)
+        assert await lab.comparison(await lab.wait(run.id, 20)) == lab.experiments()[1].comparison
         text = (await lab.brief()).text
         assert "not kept:\n- 1 (prompt): Beside the incumbent it is no better: 4 pairs won and 4 lost" in text
         assert "still fails:\n- 1: fixed t05, t06; broke t00, t01; evidence 0.4" in text
