@@ -41,11 +41,11 @@ TRIAL_COLUMNS = (
     "model_calls",
     "commands",
     "duration_sec",
-    "has_trace",
+    "trace",
     "flags",
 )
-"""`run` and `task` are places in the lists of these; `experiment` is whose harness was tried; `flags` counts notices,
-cheats and a second try."""
+"""`run` and `task` are places in the lists of these; `experiment` is whose harness was tried; `trace` names the
+file with its trace, null where that is not on disk; `flags` counts notices, cheats and a second try."""
 _LEFT_OUT = {"candidate", "score", "runs", "parent"}
 
 
@@ -62,13 +62,13 @@ class PageData:
         self._parents = {one.candidate.tree: one.n for one in self._book.experiments}
         self._past = frozenset(reign.incumbent for reign in reading.reigns)
 
-    def add(self, run: Run, experiment: int, traced: frozenset[str]) -> None:
+    def add(self, run: Run, experiment: int, traces: Mapping[str, int]) -> None:
         """Take in a run.
 
         Args:
             run: With its trials.
             experiment: Whose run it is.
-            traced: The ids of its trials whose traces are on disk.
+            traces: Which file has the trace of each of its trials, of those whose traces are on disk.
         """
         number = len(self._runs)
         self._runs.append(self._run(run, experiment))
@@ -77,7 +77,7 @@ class PageData:
             is_others = run.duel is not None and trial.arm is Arm.INCUMBENT
             owner = run.duel.opponent if run.duel and is_others else experiment
             task = self._tasks.setdefault(trial.task, len(self._tasks))
-            self._trials.append(_trial_row(trial, number, task, owner, has_trace=trial.id in traced))
+            self._trials.append(_trial_row(trial, number, task, owner, traces.get(trial.id)))
 
     async def document(self) -> Json:
         """Return all of it."""
@@ -187,7 +187,7 @@ def _door(record: RunRecord | None) -> Json | None:
     return {"run": record.run.id, **record.score.model_dump(exclude={"tasks", "usage"})}
 
 
-def _trial_row(trial: Trial, run: int, task: int, owner: int, *, has_trace: bool) -> list[Any]:
+def _trial_row(trial: Trial, run: int, task: int, owner: int, trace: int | None) -> list[Any]:
     return [
         trial.id,
         run,
@@ -203,6 +203,6 @@ def _trial_row(trial: Trial, run: int, task: int, owner: int, *, has_trace: bool
         trial.usage.model_calls,
         trial.commands,
         round(trial.duration_sec, 2),
-        int(has_trace),
+        trace,
         len(trial.notices) + len(trial.cheats) + (trial.retried is not None),
     ]

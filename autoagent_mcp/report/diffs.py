@@ -45,8 +45,11 @@ def _sizes(before: bytes | None, now: bytes | None, why: str) -> str:
 
 def _lines(path: str, old: str, new: str) -> Iterator[Line]:
     a, b = old.splitlines(), new.splitlines()
-    coloured_a, coloured_b = coloured(path, old), coloured(path, new)
-    for group in difflib.SequenceMatcher(None, a, b, autojunk=False).get_grouped_opcodes(_CONTEXT_LINES):
+    groups = list(difflib.SequenceMatcher(None, a, b, autojunk=False).get_grouped_opcodes(_CONTEXT_LINES))
+    ends = groups[-1][-1] if groups else ("", 0, 0, 0, 0)
+    # What comes after the last change is not shown, and has no say in the colours before it.
+    coloured_a, coloured_b = coloured(path, tuple(a[: ends[2]])), coloured(path, tuple(b[: ends[4]]))
+    for group in groups:
         yield ["@", group[0][1] + 1, group[0][3] + 1, []]
         for tag, a_from, a_to, b_from, b_to in group:
             if tag == "equal":
@@ -58,9 +61,8 @@ def _lines(path: str, old: str, new: str) -> Iterator[Line]:
 
 
 @lru_cache(maxsize=64)
-def coloured(path: str, text: str) -> list[Line]:
-    """Return a text's lines, each as pieces; a file of a kind that Pygments does not know stays plain."""
-    lines = text.splitlines()
+def coloured(path: str, lines: tuple[str, ...]) -> list[Line]:
+    """Return lines as pieces; a file of a kind that Pygments does not know stays plain."""
     try:
         lexer = get_lexer_for_filename(path, stripnl=False, ensurenl=False)
     except ClassNotFound:

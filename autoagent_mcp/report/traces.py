@@ -1,6 +1,6 @@
-"""A trial with all that is known of it, as a script of its own: a page from a file may load no data but by scripts.
+"""Trials with all that is known of them, as scripts: a page from a file may load no data but by scripts.
 
-The script is one call with base64 of gzipped JSON, so that nothing in it that came out of a sandbox is ever code.
+A script is one call for each trial with base64 of gzipped JSON: nothing that came out of a sandbox is ever code.
 """
 
 from __future__ import annotations
@@ -31,26 +31,21 @@ _LEVEL = 3
 """A third of the time of the usual 9, and a tenth more bytes."""
 
 
-def path_of(run_id: str, trial_id: str) -> Path:
-    """Return where a trial's script lies, seen from the page."""
-    return Path("traces", run_id, f"{trial_id}.js")
+def path_of(run_id: str, number: int) -> Path:
+    """Return where a script lies, seen from the page."""
+    return Path("traces", run_id, f"{number}.js")
 
 
-def script(run_id: str, trial: Trial, files: TrialFiles) -> bytes:
-    """Return a trial's script; where its traces are gone, it says so."""
-    head = trial.model_dump_json(exclude={"usage": {"tokens"}}).encode()
+def call(run_id: str, trial: Trial, files: TrialFiles) -> bytes:
+    """Return the call that hands a trial to the page."""
+    head = trial.model_dump_json().encode()
     document = b'{"trial":%s,"trajectory":%s,"files":%s}' % (
         head,
         _trajectory(str(files.trajectory)),
         json.dumps(_files(str(files.folder))).encode(),
     )
-    return call(f"{run_id}/{trial.id}", document)
-
-
-def call(name: str, document: bytes) -> bytes:
-    """Return the call that hands a JSON document to the page."""
     packed = base64.b64encode(gzip.compress(document, _LEVEL, mtime=0))
-    return b'autoagent.deliver(%s,"%s");\n' % (json.dumps(name).encode(), packed)
+    return b'autoagent.deliver(%s,"%s");\n' % (json.dumps(f"{run_id}/{trial.id}").encode(), packed)
 
 
 def _trajectory(path: str) -> bytes:
@@ -68,7 +63,7 @@ def _files(folder: str) -> list[dict[str, Any]]:
     left = TRIAL_LIMIT_BYTES
     for path, size in itertools.islice(_listed(folder, ""), _MOST_FILES):
         shown = min(size, FILE_LIMIT_BYTES)
-        text = _text(f"{folder}/{path}", size) if shown <= left else None
+        text = ("" if not size else _text(f"{folder}/{path}", size)) if shown <= left else None
         left -= shown if text is not None else 0
         found.append({"path": path, "size": size, "text": text})
     return found

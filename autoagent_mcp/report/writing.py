@@ -1,7 +1,7 @@
 """`autoagent-mcp report`: the page with all traces, as a folder that appears whole.
 
 <folder>/index.html                 the page with everything but the traces: it may be sent alone
-<folder>/traces/<run>/<trial>.js    a trial's trace and files, loaded when it is looked at
+<folder>/traces/<run>/<n>.js        traces and files of the run's trials from the nth on, loaded when one is looked at
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -31,7 +31,8 @@ _NEW = "new"
 _OTHER = "Name another folder: --out."
 _HEAD_CHARS = 10_000
 _AT_ONCE = 50
-"""Traces that one thread writes in a row."""
+"""Traces that one thread writes in a row, to one file unless they are long: few files are soon copied and packed."""
+_FILE_BYTES = 500_000
 Json = dict[str, Any]
 _disk = anyio.CapacityLimiter(2)
 
@@ -46,6 +47,14 @@ class Report(Frozen):
     """Trials whose traces are on disk."""
     page_bytes: int
     traces_bytes: int
+
+
+class _Written(NamedTuple):
+    """Traces that were written."""
+
+    traces: dict[str, int]
+    """In which file each trial's is."""
+    bytes: int
 
 
 async def write_report(workspace: Workspace, folder: Path | None = None) -> Report:
@@ -78,10 +87,10 @@ async def _write(workspace: Workspace, scratch: Path, folder: Path) -> Report:
         data = PageData(reading)
         async for run, experiment in reading.runs():
             written = await _write_traces(workspace, run, place)
-            data.add(run, experiment, frozenset(written))
+            data.add(run, experiment, written.traces)
             trials += len(run.trials)
-            traced += len(written)
-            traces_bytes += sum(written.values())
+            traced += len(written.traces)
+            traces_bytes += written.bytes
         document = await data.document()
     page_bytes = await anyio.to_thread.run_sync(_write_page, place, workspace.folder.name, document, limiter=_disk)
     return Report(
@@ -98,28 +107,39 @@ def _write_page(place: Path, title: str, document: Json) -> int:
     return (place / _INDEX).write_bytes(page(title, document).encode())
 
 
-async def _write_traces(workspace: Workspace, run: Run, place: Path) -> dict[str, int]:
-    """Write a run's traces as far as they are on disk; return their sizes by trial."""
-    sizes: dict[str, int] = {}
+async def _write_traces(workspace: Workspace, run: Run, place: Path) -> _Written:
+    """Write a run's traces as far as they are on disk."""
+    parts: list[_Written] = []
 
-    async def write(some: Sequence[Trial]) -> None:
-        sizes.update(await anyio.to_thread.run_sync(_write_some, workspace, run.id, some, place, limiter=_disk))
+    async def write(start: int) -> None:
+        trials = run.trials[start : start + _AT_ONCE]
+        parts.append(
+            await anyio.to_thread.run_sync(_write_some, workspace, run.id, trials, start, place, limiter=_disk)
+        )
 
     async with anyio.create_task_group() as group:
         for start in range(0, len(run.trials), _AT_ONCE):
-            group.start_soon(write, run.trials[start : start + _AT_ONCE])
-    return sizes
+            group.start_soon(write, start)
+    traces = {trial: number for part in parts for trial, number in part.traces.items()}
+    return _Written(traces, sum(part.bytes for part in parts))
 
 
-def _write_some(workspace: Workspace, run_id: str, trials: Sequence[Trial], place: Path) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    (place / traces.path_of(run_id, "")).parent.mkdir(parents=True, exist_ok=True)
-    for trial in trials:
-        files = workspace.trial(run_id, trial.id)
-        if files.folder.is_dir():
-            script = traces.script(run_id, trial, files)
-            sizes[trial.id] = (place / traces.path_of(run_id, trial.id)).write_bytes(script)
-    return sizes
+def _write_some(workspace: Workspace, run_id: str, trials: Sequence[Trial], start: int, place: Path) -> _Written:
+    """Write trials, of which the first is number `start` of the run, to as many files as their size asks for."""
+    found: dict[str, int] = {}
+    files: dict[int, list[bytes]] = {}
+    for number, trial in enumerate(trials, start):
+        lies_at = workspace.trial(run_id, trial.id)
+        if lies_at.folder.is_dir():
+            if not files or sum(map(len, files[start])) > _FILE_BYTES:
+                start = number
+            files.setdefault(start, []).append(traces.call(run_id, trial, lies_at))
+            found[trial.id] = start
+    for number, calls in files.items():
+        path = place / traces.path_of(run_id, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(calls))
+    return _Written(found, sum(len(call) for calls in files.values() for call in calls))
 
 
 def _scratch(folder: Path) -> tuple[Path, Path]:

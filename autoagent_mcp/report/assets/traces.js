@@ -1,12 +1,12 @@
 "use strict";
 
-/* Traces lie in scripts of their own beside the page: from a file a page may load nothing else. Each is one call of
-   `autoagent.deliver` with packed JSON. */
+/* Traces lie in scripts beside the page: from a file a page may load nothing else. Each has one call of
+   `autoagent.deliver` with packed JSON for each of its trials. */
 {
   const KEPT = 6;
   const waiting = new Map();
   const kept = new Map();
-  const place = /^traces\/[^/]+\/[^/]+\.js$/;
+  const place = /^traces\/\d+\/\d+\.js$/;
   const check = (url) => {
     if (!place.test(url)) throw new Error("no trace's address");
     return url;
@@ -15,18 +15,18 @@
 
   autoagent.deliver = (name, packed) => waiting.get(name)?.(packed);
 
-  /* Load a trial's trace; fails where there is none. */
-  autoagent.loadTrace = async (run, trial) => {
-    const name = `${run}/${trial}`;
+  /* Load a trial's trace; fails where its file is not there. */
+  autoagent.loadTrace = async (trial) => {
+    const run = autoagent.runOf(trial).id;
+    const name = `${run}/${trial.id}`;
     if (!kept.has(name)) {
-      const packed = await fetchScript(name, `traces/${encodeURIComponent(run)}/${encodeURIComponent(trial)}.js`);
-      kept.set(name, await autoagent.unpack(packed));
+      kept.set(name, await autoagent.unpack(await delivered(name, `traces/${run}/${trial.trace}.js`)));
       if (kept.size > KEPT) kept.delete(kept.keys().next().value);
     }
     return kept.get(name);
   };
 
-  const fetchScript = (name, url) =>
+  const delivered = (name, url) =>
     new Promise((resolve, reject) => {
       const script = document.createElement("script");
       const end = (how, value) => {
@@ -35,7 +35,8 @@
         how(value);
       };
       waiting.set(name, (packed) => end(resolve, packed));
-      script.addEventListener("error", () => end(reject, new Error("There is no such file.")));
+      script.addEventListener("error", () => end(reject, new Error("The file with this trace is not there.")));
+      script.addEventListener("load", () => waiting.has(name) && end(reject, new Error("The file has no such trace.")));
       script.src = policy.createScriptURL(url);
       document.head.append(script);
     });

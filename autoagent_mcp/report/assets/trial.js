@@ -15,10 +15,10 @@
   autoagent.whenTraced = async (trial, box, then) => {
     const { el } = autoagent;
     try {
-      if (!trial.has_trace) throw new Error("This trial's trace is not on disk any more; its score is in the ledger.");
-      then(await autoagent.loadTrace(autoagent.runOf(trial).id, trial.id));
+      if (trial.trace === null) throw new Error("This trial's trace is not on disk any more; its score is in the ledger.");
+      then(await autoagent.loadTrace(trial));
     } catch (error) {
-      const hint = trial.has_trace ? " The folder “traces” has to lie beside this page: it may not have been sent along." : "";
+      const hint = trial.trace !== null ? " The folder “traces” has to lie beside this page: it may not have been sent along." : "";
       box.replaceChildren(el("p", { class: "doubts" }, `${error.message}${hint}`));
     }
     box.setAttribute("aria-busy", "false");
@@ -57,8 +57,8 @@
   /* Other trials of the same task to put beside this one; those with another outcome first. */
   const compareMenu = (trial) => {
     const { el, data } = autoagent;
-    const others = data.trials.filter((one) => one.task === trial.task && one !== trial && one.has_trace);
-    if (!others.length || !trial.has_trace) return false;
+    const others = data.trials.filter((one) => one.task === trial.task && one !== trial && one.trace !== null);
+    if (!others.length || trial.trace === null) return false;
     const isOther = (one) => (one.passed === trial.passed ? 1 : 0);
     const sorted = others.sort((a, b) => isOther(a) - isOther(b) || Math.abs(a.experiment - trial.experiment) - Math.abs(b.experiment - trial.experiment));
     const chosen = (event) => {

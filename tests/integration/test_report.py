@@ -1,0 +1,138 @@
+"""What the page is made of: a workspace's ledger, git and folders, read beside whatever server is at work."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.labs import REFLECTION, FakeMeasure, agent_py, edit, make_lab_workspace, measured, opened
+from support.nights import small_night
+from support.workspaces import ANSWER_TASK, git, make_workspace
+
+from autoagent_mcp.errors import LedgerError, ReportError
+from autoagent_mcp.report.writing import write_report
+from autoagent_mcp.workspace import Workspace
+
+EVIDENCE = '[decision]\nrule = "evidence"\n'
+TASKS = tuple(f"task{number:02}" for number in range(24))
+
+
+async def written(workspace: Workspace, folder: Path | None = None) -> dict[str, Any]:
+    """Write the page and return its data."""
+    report = await write_report(workspace, folder)
+    packed = re.findall(r'id="data">([^<]*)<', report.index.read_text(encoding="utf-8"))[0]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def unpacked(folder: Path) -> bytes:
+    """Return all that a page says, traces too, without their packing."""
+    files = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    packed = re.findall(rb'(?:id="data">|",")(H4sI[A-Za-z0-9+/=]*)', files)
+    return files + b"".join(gzip.decompress(base64.b64decode(one)) for one in packed)
+
+
+async def test_a_night_by_one_run_each_is_told_with_its_doubts(tmp_path: Path) -> None:
+    workspace = make_lab_workspace(tmp_path / "work", "apple")
+    async with opened(workspace) as lab:
+        await measured(lab, "baseline")
+        edit(workspace, "apple", "banana")
+        await measured(lab, "more")
+        await lab.keep(REFLECTION)
+        edit(workspace, "banana")
+        await measured(lab, "less")
+        await lab.revert("It lost what apple needs.")
+        edit(workspace, "crashes")
+        await measured(lab, "crash")
+        data = await written(workspace)
+    assert [one["status"] for one in data["experiments"]] == ["baseline", "kept", "reverted", "open"]
+    assert [one["cells"] for one in data["experiments"]] == ["sxxx", "sSxx", "Xsxx", "XXxx"]
+    assert [row[:2] for row in data["reigns"]] == [[0, 0], [1, 1]]
+    assert data["headline"]["gain"]["how"] == "scores"
+    assert data["headline"]["hidden"] == "none"
+    assert data["headline"]["spent"]["cost_usd"] == 0.25 * 16
+    assert "One run decided" in data["headline"]["doubts"][0]
+    assert data["experiments"][2]["reason"] == "It lost what apple needs."
+    shown = "".join(json.dumps(line) for file in data["diffs"]["winner"] for line in file["lines"])
+    assert "solves: apple banana" in shown
+
+
+async def test_the_gain_of_an_incumbent_that_met_the_baseline_comes_from_their_pairs(tmp_path: Path) -> None:
+    tasks = dict.fromkeys(TASKS, ANSWER_TASK)
+    workspace = make_workspace(tmp_path / "work", agent=agent_py(*TASKS[:4]), tasks=tasks, settings=EVIDENCE)
+    async with opened(workspace) as lab:
+        await measured(lab, "baseline")
+        workspace.agent.write_text(agent_py(*TASKS[:9]), encoding="utf-8")
+        await measured(lab, "five more")
+        asked = await lab.keep(REFLECTION, "The tasks' names stand for what it can do.")
+        assert asked.run is not None
+        await lab.wait(asked.run.id, 20)
+    data = await written(workspace)
+    gain = data["headline"]["gain"]
+    assert (gain["how"], gain["run"], gain["interval"][0]) == ("pairs", "0003", pytest.approx(100 * 5 / 24))
+    assert data["headline"]["incumbent"]["trials"] == 48  # the fresh trials of its score, not those that chose it
+    assert data["experiments"][1]["judgement"]["wins"] >= 5
+    assert data["runs"][2]["opponent"] == 0
+
+
+async def test_it_is_written_beside_a_server_at_work_and_its_run_is_told(tmp_path: Path) -> None:
+    workspace, fake = make_lab_workspace(tmp_path / "work", "apple"), FakeMeasure()
+    async with opened(workspace, fake) as lab:
+        await measured(lab, "baseline")
+        edit(workspace, "banana")
+        fake.hold()
+        run = await lab.start_suite("under way")
+        await fake.started.wait()
+        before = {path: path.stat().st_mtime_ns for path in (workspace.lock, workspace.ledger)}
+        data = await written(workspace)
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+        fake.gate.set()
+        await lab.wait(run.id, 20)
+    assert [(one["id"], one["is_going_on"]) for one in data["runs"]] == [("0001", False), ("0002", True)]
+
+
+async def test_what_is_gone_is_told_as_gone(tmp_path: Path) -> None:
+    workspace = make_lab_workspace(tmp_path / "work", "apple")
+    async with opened(workspace) as lab:
+        await measured(lab, "baseline")
+    shutil.rmtree(workspace.run("0001") / "apple__1")
+    git(workspace.folder, "checkout", "-q", "--detach")
+    data = await written(workspace)
+    columns = data["trial_columns"]
+    traces = {row[columns.index("id")]: row[columns.index("trace")] for row in data["trials"]}
+    assert traces == {"apple__1": None, "banana__1": 1, "cherry__1": 1, "damson__1": 1}
+    assert "HEAD is detached" in data["notices"][0]
+    assert data["diffs"] == {}
+
+
+async def test_a_page_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
+    workspace = make_lab_workspace(tmp_path / "work", "apple")
+    with pytest.raises(LedgerError, match="no ledger"):
+        await write_report(workspace, tmp_path / "page")
+    async with opened(workspace) as lab:
+        await measured(lab, "baseline")
+    await write_report(workspace, tmp_path / "page")
+    (tmp_path / "page" / "old.txt").touch()
+    await write_report(workspace, tmp_path / "page")
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {"index.html", "traces"}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(ReportError, match="no page of ours"):
+        await write_report(workspace, tmp_path / "mine")
+    assert (tmp_path / "mine" / "index.html").read_text(encoding="utf-8") == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "page", "mine"}
+
+
+async def test_no_word_of_the_hidden_tasks_gets_into_the_page(tmp_path: Path) -> None:
+    workspace, secret = await small_night(tmp_path)
+    data = await written(workspace)
+    assert data["headline"]["hidden"] == "no veto"
+    said = unpacked(workspace.state / "report")
+    assert b"I should look at what is there" in said
+    assert secret.found_in(said) == []
+    assert secret.found_below(tmp_path / "hidden")
