@@ -247,7 +247,7 @@ async def test_revert_overwrites_nothing_that_was_edited_meanwhile(workspace: Wo
     seen = await repo.read()
     workspace.agent.write_bytes(CHANGED)
 
-    with pytest.raises(RepoError, match="edited while"):
+    with pytest.raises(RepoError, match="edited from elsewhere"):
         await repo.revert(old.commit, replacing=seen)
     assert workspace.agent.read_bytes() == CHANGED
 
