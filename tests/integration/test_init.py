@@ -176,6 +176,6 @@ async def test_a_claude_harness_works_through_the_gateway(tmp_path: Path, monkey
     rewards = {one["trial"].removesuffix("__1"): (one["reward"], one["failure"]) for one in trials}
     assert rewards.pop("count-words") == (1.0, "")
     assert set(rewards.values()) == {(0.0, "")}
-    assert {request.path for request in stub.received} == {"/v1/messages"}
+    assert [request.path for request in stub.received] == ["/v1/messages"] * (len(trials) + 1)
     assert {body["model"] for body in stub.bodies} == {"claude-haiku-4-5"}
     assert os.environ["ANTHROPIC_API_KEY"] == stub.received[0].headers["x-api-key"]
