@@ -32,6 +32,9 @@ class Provider(ThreadingHTTPServer):
         """Where it is reached."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Pass over a call that broke off: a server was killed while it made it."""
+
     def go_down(self, outage: str) -> None:
         """Begin an outage."""
         self.over.clear()
