@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-OUTAGES = ("fails", "resets", "hangs", "is unpaid", "is locked")
-"""What goes wrong in turn. The first three are waited out; the last two let a trial measure nothing at once."""
+OUTAGES = ("is unpaid", "fails", "hangs", "is locked", "resets")
+"""What goes wrong in turn. Where it is unpaid or locked, a trial measures nothing at once; the others are waited out."""
 _STATUS = {"fails": 503, "is unpaid": 429, "is locked": 401}
 _SAID = {"is unpaid": "insufficient_quota"}
 
