@@ -114,9 +114,9 @@ def test_a_limit_that_lasts_longer_than_the_night_ends_it(workspace: Workspace) 
 
 STUBBORN = """
 import pathlib, signal, subprocess, sys, time
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if sys.argv[-1] == FOLDER:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pathlib.Path(FOLDER, "ready").touch()
 else:
     subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[1], FOLDER], start_new_session=True)
@@ -125,7 +125,7 @@ time.sleep(600)
 
 
 def stubborn(workspace: Workspace) -> tuple[str, ...]:
-    """Return a client that ends on no signal but SIGKILL, as does a child in a session of its own."""
+    """Return a client that leaves a child behind, in a session of its own, which ends on no signal but SIGKILL."""
     script = STUBBORN.replace("FOLDER", repr(str(workspace.state)))
     return ("--", sys.executable, "-c", script, script)
 
