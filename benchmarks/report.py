@@ -125,7 +125,7 @@ class LongNight:
         run = Run(
             id=f"{self._runs:04}",
             kind=kind,
-            description="",
+            description=f"Run {self._runs}: look at the files before anything is written, then check",
             candidate=candidate,
             suite=self._suite,
             state=RunState.COMPLETE,

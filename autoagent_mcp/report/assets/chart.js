@@ -9,6 +9,7 @@
     { title: "open", states: ["open"], colour: "--flaky", shape: "ring", size: 8 },
   ];
   const HEIGHT = 300;
+  const CROWD = 100;
 
   autoagent.chart = () => {
     const { el, data } = autoagent;
@@ -53,7 +54,7 @@
       padding: [12, 12, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false }, bind: { click: (u) => () => open(u.cursor.idx) } },
-      scales: { x: { time: false, range: [-0.5, Math.max(1, data.experiments.length - 0.5)] }, y: { range: [-2, 102] } },
+      scales: { x: { time: false, range: [-0.5, Math.max(1, data.experiments.length - 0.5)] }, y: { range: (_u, low, high) => [Math.max(-2, Math.floor(low / 10 - 0.4) * 10), Math.min(102, Math.ceil(high / 10 + 0.4) * 10)] } },
       axes: [
         { ...axis, size: 30, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
         { ...axis, size: 52, values: (_u, ticks) => ticks.map((tick) => `${tick} %`) },
@@ -83,7 +84,7 @@
   /* Shapes differ besides colours. */
   const shape = ({ shape: kind, size }) => (u, place, from, to) => {
     const path = new Path2D();
-    const r = (size * devicePixelRatio) / 2;
+    const r = (size * devicePixelRatio * (to - from > CROWD ? 0.7 : 1)) / 2;
     for (let i = from; i <= to; i++) {
       if (u.data[place][i] == null) continue;
       const x = u.valToPos(u.data[0][i], "x", true), y = u.valToPos(u.data[place][i], "y", true);
@@ -105,14 +106,20 @@
     ctx.save();
     ctx.font = `600 ${11 * devicePixelRatio}px system-ui, sans-serif`;
     ctx.fillStyle = colour("--text");
+    ctx.strokeStyle = colour("--card");
+    ctx.lineWidth = 4 * devicePixelRatio;
+    ctx.lineJoin = "round";
     ctx.textAlign = "center";
     let last = -Infinity;
     for (const [n, newest] of autoagent.data.reigns) {
       const value = rate(autoagent.data.experiments[n].score);
       const x = u.valToPos(newest, "x", true);
-      if (value === null || x - last < 22 * devicePixelRatio) continue;
+      if (value === null || x - last < 44 * devicePixelRatio) continue;
       last = x;
-      ctx.fillText(n === autoagent.data.baseline ? "baseline" : `#${n}`, Math.max(x, u.bbox.left + 26 * devicePixelRatio), u.valToPos(value, "y", true) - 11 * devicePixelRatio);
+      const text = n === autoagent.data.baseline ? "baseline" : `#${n}`;
+      const place = [Math.max(x, u.bbox.left + 26 * devicePixelRatio), u.valToPos(value, "y", true) - 13 * devicePixelRatio];
+      ctx.strokeText(text, ...place);
+      ctx.fillText(text, ...place);
     }
     ctx.restore();
   };

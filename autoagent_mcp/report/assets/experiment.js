@@ -22,7 +22,8 @@
         ["Began", format.time(one.started_at)],
         ["Decided", format.time(one.decided_at)],
         ["Commit", el("code", {}, one.commit)],
-        ...extra(one),
+        ["Changed by", author(one.author)],
+        ["Decision asked for by", author(one.decided_by)],
       ]),
       flags(one),
       verdict(one),
@@ -41,13 +42,9 @@
     return el("p", { class: "crumbs" }, link(["experiments"], "Experiments"), el("span", {}, to(one.n - 1, `‹ #${one.n - 1}`, "ArrowLeft"), " ", to(one.n + 1, `#${one.n + 1} ›`, "ArrowRight")));
   };
 
-  const SHOWN = new Set(["client", "model", "meta_model", "server_version", "by"]);
-
-  /* Who did it, where the ledger says so. */
-  const extra = (one) =>
-    Object.entries(one)
-      .filter(([name, value]) => SHOWN.has(name) && value)
-      .map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? Object.values(value).filter(Boolean).join(" ") : value]);
+  /* Who did it, as far as the ledger says so. */
+  const author = (who) =>
+    who && [`${who.client || "unknown client"} ${who.client_version}`.trim(), who.meta_model].filter(Boolean).join(" with ");
 
   const flags = (one) => {
     const { el, data } = autoagent;

@@ -108,32 +108,33 @@
 
   const progress = () => autoagent.section("Progress", autoagent.chart());
 
+  const KEPT_SHOWN = 8;
+
+  /* What became the incumbent, newest first. */
   const kept = () => {
-    const { el, data, format, link, section } = autoagent;
-    const rows = data.reigns.filter(([n], place) => n !== data.baseline || place > 0);
+    const { el, data, section } = autoagent;
+    const rows = data.reigns.filter(([n], place) => n !== data.baseline || place > 0).reverse();
     if (!rows.length) return false;
-    return section(
-      "What was kept",
+    const list = el("ol", { class: "kept" }, rows.slice(0, KEPT_SHOWN).map(reign));
+    const more = el("button", { type: "button", onclick: () => (more.remove(), list.append(...rows.slice(KEPT_SHOWN).map(reign))) }, `Show all ${rows.length}`);
+    return section("What was kept", list, rows.length > KEPT_SHOWN && more);
+  };
+
+  const reign = ([n, , since]) => {
+    const { el, data, format, link } = autoagent;
+    const one = data.experiments[n];
+    const judged = one.judgement;
+    return el(
+      "li",
+      {},
+      link(["experiments", n], `#${n}`),
+      el("div", {}, el("p", {}, n === data.baseline ? "Back to the baseline" : one.description), el("p", { class: "quiet" }, format.time(since))),
       el(
-        "ol",
-        { class: "kept" },
-        rows.map(([n, , since]) => {
-          const one = data.experiments[n];
-          const judged = one.judgement;
-          return el(
-            "li",
-            {},
-            link(["experiments", n], `#${n}`),
-            el("div", {}, el("p", {}, n === data.baseline ? "Back to the baseline" : one.description), el("p", { class: "quiet" }, format.time(since))),
-            el(
-              "div",
-              { class: "right" },
-              one.score && el("strong", {}, format.percent((100 * one.score.passed) / one.score.trials)),
-              judged && el("small", { class: "quiet" }, `${format.signed(judged.difference_points)} points (${format.signedInterval([0, judged.low_points, judged.high_points])})`),
-              autoagent.status(one.status),
-            ),
-          );
-        }),
+        "div",
+        { class: "right" },
+        one.interval && el("strong", {}, format.percent(one.interval[0])),
+        judged && el("small", { class: "quiet" }, `${format.signed(judged.difference_points)} points (${format.signedInterval([0, judged.low_points, judged.high_points])})`),
+        autoagent.status(one.status),
       ),
     );
   };
