@@ -45,21 +45,7 @@ async def run(
     Raises:
         SetupError: There is no such program, or it cannot be started.
     """
-    with log.open("wb") as file:
-        try:
-            process = await anyio.open_process(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                cwd=folder,
-                env={**os.environ, **variables},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise SetupError(
-                f"{command[0]} cannot be started: {error.strerror}.", "Install it, or name it with its path."
-            ) from error
+    process = await _started(command, log, folder, variables)
     is_alone = False
     try:
         is_alone = await _outlived(process, over)
@@ -70,6 +56,24 @@ async def run(
             first = () if is_alone else (signal.SIGINT,)
             await _end(process, (*first, signal.SIGTERM, signal.SIGKILL), grace_sec, is_patient=is_alone)
     return process.returncode, is_alone
+
+
+async def _started(command: list[str], log: Path, folder: Path, variables: Mapping[str, str]) -> Process:
+    try:
+        with log.open("wb") as file:
+            return await anyio.open_process(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=folder,
+                env={**os.environ, **variables},
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise SetupError(
+            f"{command[0]} cannot be started: {error.strerror}.", "Install it, or name it with its path."
+        ) from error
 
 
 async def _outlived(process: Process, over: Callable[[], str]) -> bool:
