@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 OUTAGES = ("is unpaid", "fails", "hangs", "is locked", "resets")
-"""What goes wrong in turn. Where it is unpaid or locked, a trial measures nothing at once; the others are waited out."""
+"""What goes wrong in turn. Unpaid or locked, trials measure nothing at once; the others are waited out."""
 _STATUS = {"fails": 503, "is unpaid": 429, "is locked": 401}
 _SAID = {"is unpaid": "insufficient_quota"}
 
