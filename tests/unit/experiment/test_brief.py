@@ -195,7 +195,8 @@ def test_what_fails_is_grouped_by_its_cause_with_how_often_and_what_measured_not
     }
 
 
-def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
+def long_state() -> brief.State:
+    """Return what is known after 2,000 experiments by people who say much."""
     long = "a word that says much " * 200
     names = tuple(f"a-task-with-a-name-that-somebody-thought-was-a-good-idea-{number:03}" for number in range(500))
     score = Score(trials=500, passed=250, unmeasured=0, avg_score=0.5, tasks=(), usage=Usage())
@@ -213,7 +214,7 @@ def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
         )
         for n in range(2000)
     ]
-    state = brief.State(
+    return brief.State(
         goal=long,
         incumbent=tried[0],
         lineage=tuple(tried[:30]),
@@ -243,6 +244,10 @@ def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
         backend="bubblewrap",
         notices=(long,) * 20,
     )
+
+
+def test_after_two_thousand_experiments_the_brief_still_fits() -> None:
+    state = long_state()
     text = brief.write(state).text
     assert size(text) <= BRIEF_LIMIT_CHARS
     assert brief.write(state).text == text
