@@ -315,8 +315,8 @@ def report(
 
     written = anyio.run(write_report, context.obj, out)
     typer.echo(
-        f"{written.experiments} experiments, {written.trials} trials, {written.traces} with traces "
-        f"({written.page_bytes / 1e6:.1f} MB and {written.traces_bytes / 1e6:.1f} MB of traces):"
+        f"Experiments: {written.experiments}, trials: {written.trials}, traces: {written.traces}. "
+        f"The page has {written.page_bytes / 1e6:.1f} MB, the traces {written.traces_bytes / 1e6:.1f} MB:"
     )
     typer.echo(written.index)
 

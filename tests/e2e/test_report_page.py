@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import gzip
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -12,6 +16,7 @@ import anyio
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 from support.browser import PHONE, Opened, launched, opened
+from support.hidden import Secrets
 from support.nights import FLOOD_CHARS, HOSTILE, TASKS, small_night
 
 from autoagent_mcp.report.writing import write_report
@@ -27,7 +32,8 @@ def index(shared_folder: Path) -> Path:
     """Work for a small night and write its page, once for all processes that share the tests."""
 
     async def work(folder: Path) -> None:
-        workspace, _ = await small_night(folder)
+        workspace, secret = await small_night(folder)
+        (shared_folder / "secrets.json").write_text(json.dumps(secret.words), encoding="utf-8")
         await write_report(workspace, shared_folder / "report")
 
     with (shared_folder / "report.lock").open("w") as lock:
@@ -181,6 +187,17 @@ def test_a_page_that_was_sent_alone_says_where_its_traces_are(browser: Browser, 
 def test_every_task_is_a_row_of_the_matrix(night: Opened) -> None:
     night.go("#/tasks")
     expect(night.page.locator("tbody th")).to_have_text(list(TASKS))
+
+
+def test_no_word_of_the_hidden_tasks_is_in_it(index: Path, shared_folder: Path) -> None:
+    secret = Secrets()
+    secret.words = json.loads((shared_folder / "secrets.json").read_text(encoding="utf-8"))
+    files = b"".join(path.read_bytes() for path in index.parent.rglob("*") if path.is_file())
+    packed = re.findall(rb'(?:id="data">|",")(H4sI[A-Za-z0-9+/=]*)', files)
+    said = files + b"".join(gzip.decompress(base64.b64decode(one)) for one in packed)
+    assert b"I should look at what is there" in said
+    assert len(secret.words) > 10
+    assert secret.found_in(said) == []
 
 
 FAINT = """() => {

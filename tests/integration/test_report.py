@@ -7,12 +7,13 @@ import gzip
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from support.labs import REFLECTION, FakeMeasure, agent_py, edit, make_lab_workspace, measured, opened
-from support.nights import small_night
 from support.workspaces import ANSWER_TASK, git, make_workspace
 
 from autoagent_mcp.errors import LedgerError, ReportError
@@ -28,13 +29,6 @@ async def written(workspace: Workspace, folder: Path | None = None) -> dict[str,
     report = await write_report(workspace, folder)
     packed = re.findall(r'id="data">([^<]*)<', report.index.read_text(encoding="utf-8"))[0]
     return json.loads(gzip.decompress(base64.b64decode(packed)))
-
-
-def unpacked(folder: Path) -> bytes:
-    """Return all that a page says, traces too, without their packing."""
-    files = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    packed = re.findall(rb'(?:id="data">|",")(H4sI[A-Za-z0-9+/=]*)', files)
-    return files + b"".join(gzip.decompress(base64.b64decode(one)) for one in packed)
 
 
 async def test_a_night_by_one_run_each_is_told_with_its_doubts(tmp_path: Path) -> None:
@@ -118,7 +112,10 @@ async def test_a_page_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
         await measured(lab, "baseline")
     await write_report(workspace, tmp_path / "page")
     (tmp_path / "page" / "old.txt").touch()
-    await write_report(workspace, tmp_path / "page")
+    words = [sys.executable, "-m", "autoagent_mcp", "--workspace", str(workspace.folder), "report", "--out", "page"]
+    said = (await anyio.run_process(words, cwd=tmp_path)).stdout.decode().splitlines()
+    assert said[0].startswith("Experiments: 1, trials: 4, traces: 4. The page has 0.")
+    assert said[1] == str(tmp_path / "page" / "index.html")
     assert {path.name for path in (tmp_path / "page").iterdir()} == {"index.html", "traces"}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine", encoding="utf-8")
@@ -126,13 +123,3 @@ async def test_a_page_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
         await write_report(workspace, tmp_path / "mine")
     assert (tmp_path / "mine" / "index.html").read_text(encoding="utf-8") == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"work", "page", "mine"}
-
-
-async def test_no_word_of_the_hidden_tasks_gets_into_the_page(tmp_path: Path) -> None:
-    workspace, secret = await small_night(tmp_path)
-    data = await written(workspace)
-    assert data["headline"]["hidden"] == "no veto"
-    said = unpacked(workspace.state / "report")
-    assert b"I should look at what is there" in said
-    assert secret.found_in(said) == []
-    assert secret.found_below(tmp_path / "hidden")

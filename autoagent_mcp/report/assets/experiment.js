@@ -138,6 +138,7 @@
         { id: "id", title: "Trial", value: (one) => one.id, cell: (one) => link(autoagent.trialRoute(one), one.id) },
         { id: "outcome", title: "Outcome", value: autoagent.outcome },
         { id: "cause", title: "Cause", value: (one) => one.cause },
+        { id: "flags", title: "Flags", kind: "number", value: (one) => one.flags || undefined, cell: (one) => one.flags || "" },
         { id: "reward", title: "Reward", kind: "number", value: (one) => one.reward ?? undefined },
         { id: "calls", title: "Calls", kind: "number", value: (one) => one.model_calls },
         { id: "tokens", title: "Tokens", kind: "number", value: (one) => one.tokens, cell: (one) => format.short(one.tokens) },
