@@ -99,7 +99,8 @@ def _read(path: str, limit_bytes: int, *, start: int = 0) -> bytes | None:
     except OSError:
         return None
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return None
         file.seek(start)
-        return file.read(limit_bytes)
+        return file.read(min(limit_bytes, status.st_size))  # what may come is allocated at once
