@@ -74,6 +74,25 @@ async def test_the_gain_of_an_incumbent_that_met_the_baseline_comes_from_their_p
     assert data["runs"][2]["opponent"] == 0
 
 
+async def test_what_a_review_rolled_back_is_told_and_the_baseline_reigns_again(tmp_path: Path) -> None:
+    tasks = dict.fromkeys(TASKS, ANSWER_TASK)
+    workspace = make_workspace(tmp_path / "work", agent=agent_py(*TASKS[:4]), tasks=tasks, settings=EVIDENCE)
+    async with opened(workspace) as lab:
+        await measured(lab, "baseline")
+        workspace.agent.write_text(agent_py(*TASKS[:9], "fraud"), encoding="utf-8")
+        await measured(lab, "five more, by luck")
+        asked = await lab.keep(REFLECTION, "The tasks' names stand for what it can do.")
+        assert asked.run is not None
+        await lab.wait(asked.run.id, 20)
+        assert (await written(workspace))["headline"]["incumbent"]["is_provisional"]
+        await lab.wait((await lab.review()).id, 20)
+    data = await written(workspace)
+    assert [one["status"] for one in data["experiments"]] == ["baseline", "rolled back"]
+    assert [row[0] for row in data["reigns"]] == [0, 1, 0]
+    assert data["headline"]["gain"] is None
+    assert "winner" not in data["diffs"]
+
+
 async def test_it_is_written_beside_a_server_at_work_and_its_run_is_told(tmp_path: Path) -> None:
     workspace, fake = make_lab_workspace(tmp_path / "work", "apple"), FakeMeasure()
     async with opened(workspace, fake) as lab:
