@@ -14,11 +14,15 @@ from typing import Any
 import anyio
 import pytest
 from support.labs import REFLECTION, FakeMeasure, agent_py, edit, make_lab_workspace, measured, opened
-from support.workspaces import ANSWER_TASK, git, make_workspace
+from support.workspaces import ANSWER_TASK, git, make_workspace, write_tree
 
 from autoagent_mcp.errors import LedgerError, ReportError
+from autoagent_mcp.models.run import Run
+from autoagent_mcp.models.trial import Arm
 from autoagent_mcp.report.writing import write_report
-from autoagent_mcp.workspace import Workspace
+from autoagent_mcp.run.bench import Bench
+from autoagent_mcp.run.run import Report, RunRequest
+from autoagent_mcp.workspace import HiddenPlace, Workspace
 
 EVIDENCE = '[decision]\nrule = "evidence"\n'
 TASKS = tuple(f"task{number:02}" for number in range(24))
@@ -91,6 +95,36 @@ async def test_what_a_review_rolled_back_is_told_and_the_baseline_reigns_again(t
     assert [row[0] for row in data["reigns"]] == [0, 1, 0]
     assert data["headline"]["gain"] is None
     assert "winner" not in data["diffs"]
+
+
+class WorseOnHidden(FakeMeasure):
+    """Lets the incumbent alone pass the hidden tasks."""
+
+    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
+        """Measure."""
+        run = await super().__call__(request, bench, report)
+        if not isinstance(bench.workspace, HiddenPlace):
+            return run
+        trials = (one.model_copy(update={"passed": one.arm is Arm.INCUMBENT}) for one in run.trials)
+        return run.model_copy(update={"trials": tuple(trials)})
+
+
+async def test_a_veto_of_the_hidden_tasks_is_told_and_nothing_else_of_them(tmp_path: Path) -> None:
+    tasks = dict.fromkeys(TASKS, ANSWER_TASK)
+    settings = f'{EVIDENCE}[split]\nhidden_dir = "../aside"\n'
+    write_tree(tmp_path / "aside" / "zq-secret", ANSWER_TASK)
+    workspace = make_workspace(tmp_path / "work", agent=agent_py(*TASKS[:4]), tasks=tasks, settings=settings)
+    async with opened(workspace, WorseOnHidden()) as lab:
+        await measured(lab, "baseline")
+        assert (await written(workspace))["headline"]["hidden"] == "not asked"
+        workspace.agent.write_text(agent_py(*TASKS[:9]), encoding="utf-8")
+        await measured(lab, "five more")
+        asked = await lab.keep(REFLECTION, "The tasks' names stand for what it can do.")
+        assert asked.run is not None
+        await lab.wait(asked.run.id, 20)
+        data = await written(workspace)
+    assert (data["headline"]["hidden"], data["experiments"][1]["status"]) == ("veto", "refused")
+    assert "zq-secret" not in json.dumps(data)
 
 
 async def test_it_is_written_beside_a_server_at_work_and_its_run_is_told(tmp_path: Path) -> None:
