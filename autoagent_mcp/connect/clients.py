@@ -17,6 +17,19 @@ from typing import Any, NamedTuple
 NAME = "autoagent"
 """What the server is called in a client; the tools' names begin with it."""
 
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+"""The variables in which the server looks for a model's key, where autoagent.toml names no other."""
+_OTHER_VARIABLES = (
+    "AUTOAGENT_META_MODEL",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "DOCKER_HOST",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+)
+"""What else the server may need from its client's environment."""
+
 Entry = dict[str, Any]
 
 
@@ -29,13 +42,13 @@ class Client(NamedTuple):
     """Its configuration of one user."""
     place: str
     """The key below which its servers stand."""
-    entry: Callable[[list[str]], Entry]
-    """Make our entry from the command that starts the server."""
+    entry: Callable[[list[str], tuple[str, ...]], Entry]
+    """Make our entry from the command that starts the server and the variables that may hold its keys."""
     then: str
     """What to do once it is written."""
 
 
-def claude_code(command: list[str]) -> Entry:
+def claude_code(command: list[str], _keys: tuple[str, ...] = ()) -> Entry:
     """Return the entry for Claude Code.
 
     A call may take two hours (progress does not extend the limit), and the tools are offered at once instead of being
@@ -44,26 +57,41 @@ def claude_code(command: list[str]) -> Entry:
     return {"command": command[0], "args": command[1:], "timeout": 7_200_000, "alwaysLoad": True}
 
 
-def _plain(command: list[str]) -> Entry:
+def _plain(command: list[str], _keys: tuple[str, ...] = ()) -> Entry:
     """Return the entry of clients that have no setting for a call's time: 45 s at a time fit all of them."""
     return {"command": command[0], "args": command[1:]}
 
 
-def _typed(command: list[str]) -> Entry:
+def _typed(command: list[str], _keys: tuple[str, ...]) -> Entry:
     return {"type": "stdio", **_plain(command)}
 
 
-def _codex(command: list[str]) -> Entry:
-    """Codex goes on without a server that is not `required` and not up in time; its limit for a call is 300 s."""
-    return {**_plain(command), "startup_timeout_sec": 60, "tool_timeout_sec": 600, "required": True}
+def _codex(command: list[str], keys: tuple[str, ...]) -> Entry:
+    """Return the entry for Codex.
+
+    It goes on without a server that is not `required` and not up in time, cuts calls after 300 s, asks a person before
+    it calls a tool that changes something, and hands on only the variables that are named.
+    """
+    return {
+        **_plain(command),
+        "env_vars": [*keys, *_OTHER_VARIABLES],
+        "startup_timeout_sec": 60,
+        "tool_timeout_sec": 600,
+        "required": True,
+        "default_tools_approval_mode": "approve",
+    }
 
 
-def _gemini(command: list[str]) -> Entry:
-    """`trust` lets the tools run unasked."""
-    return {**_plain(command), "timeout": 600_000, "trust": True}
+def _gemini(command: list[str], keys: tuple[str, ...]) -> Entry:
+    """Return the entry for Gemini CLI.
+
+    `trust` lets the tools run unasked. Variables whose names tell of a key are handed on only where `env` says so;
+    one that is not set would be its own name without the `:-`, and is empty with it.
+    """
+    return {**_plain(command), "env": {key: f"${{{key}:-}}" for key in keys}, "timeout": 600_000, "trust": True}
 
 
-def _opencode(command: list[str]) -> Entry:
+def _opencode(command: list[str], _keys: tuple[str, ...]) -> Entry:
     """Its own limit is 60 s without a word."""
     return {"type": "local", "command": command, "enabled": True, "timeout": 600_000}
 

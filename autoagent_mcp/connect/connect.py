@@ -10,9 +10,10 @@ from typing import Any
 import tomli
 
 from autoagent_mcp import _json_text
+from autoagent_mcp import config as config_file
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.connect import toml_text
-from autoagent_mcp.connect.clients import CLIENTS, NAME, Client, Entry
+from autoagent_mcp.connect.clients import CLIENTS, KEYS, NAME, Client, Entry
 from autoagent_mcp.errors import ConfigError, SetupError, UnknownNameError
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.workspace import Workspace
@@ -42,7 +43,8 @@ def connect(workspace: Workspace, name: str, *, for_user: bool, is_write: bool) 
     Raises:
         UnknownNameError: There is no such client.
         SetupError: The folder is no workspace, the command is not installed, or the file cannot be read or written.
-        ConfigError: The client's file is not valid, or what stands in it is in the way; it is left as it is.
+        ConfigError: The client's file is not valid, or what stands in it is in the way; it is left as it is. Or
+            autoagent.toml cannot be used.
     """
     if name not in CLIENTS:
         raise UnknownNameError("client", name, CLIENTS)
@@ -52,7 +54,7 @@ def connect(workspace: Workspace, name: str, *, for_user: bool, is_write: bool) 
             f"Make a workspace of it (`autoagent-mcp init {workspace.folder}`), or name one with --workspace.",
         )
     client = CLIENTS[name]
-    entry = client.entry([str(installed_command()), "--workspace", str(workspace.folder)])
+    entry = client.entry([str(installed_command()), "--workspace", str(workspace.folder)], key_variables(workspace))
     is_users = for_user or client.project_file is None
     file = client.user_file() if is_users else workspace.folder / str(client.project_file)
     is_written = _write(file, client, entry) if is_write else False
@@ -72,6 +74,17 @@ def installed_command() -> Path:
     if "archive-v0" in path.parts:
         raise SetupError(f"{path} lies in uv's cache, from which it may vanish.", hint)
     return path
+
+
+def key_variables(workspace: Workspace) -> tuple[str, ...]:
+    """Return the variables of the server's environment that may hold the keys of a workspace's models.
+
+    Raises:
+        ConfigError: autoagent.toml cannot be used.
+    """
+    settings = config_file.load(workspace.folder)
+    named = (role.api_key_env for role in (settings.model, settings.judge) if role and role.api_key_env)
+    return tuple(dict.fromkeys((*KEYS, *named)))
 
 
 def _alone(file: Path, client: Client, entry: Entry) -> str:
@@ -109,8 +122,13 @@ def _put_json(old: str, path: tuple[str, str], entry: Entry) -> str:
     servers: Any = root.get(path[0]) if isinstance(root, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     known: Any = servers.get(path[1]) if isinstance(servers, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(known, dict):
-        entry = {**known, **entry}
+        entry = {**known, **entry, **_env(known.get("env"), entry)}  # pyright: ignore[reportUnknownMemberType]
     return _json_text.put(old, path, entry)
+
+
+def _env(known: object, entry: Entry) -> Entry:
+    """Return our variables with those that a person has put beside or instead of them."""
+    return {"env": {**entry["env"], **known}} if isinstance(known, dict) and "env" in entry else {}
 
 
 def _put_toml(old: str, path: tuple[str, str], entry: Entry) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from datetime import datetime, timedelta
 
-from autoagent_mcp import config as config_file
+from autoagent_mcp.connect.connect import key_variables
 from autoagent_mcp.errors import SetupError
 from autoagent_mcp.models.night import Night
 from autoagent_mcp.models.status import Status
@@ -60,9 +60,7 @@ def _template(workspace: Workspace, command: tuple[str, ...], client: str, model
         )
     if command:
         return Template(command=command)
-    settings = config_file.load(workspace.folder)
-    roles = (settings.model, settings.judge)
-    return template(workspace, client, model, tuple(role.api_key_env for role in roles if role and role.api_key_env))
+    return template(workspace, client, model, key_variables(workspace))
 
 
 def _end(until: str, hours: float | None) -> datetime | None:

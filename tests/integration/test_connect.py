@@ -13,7 +13,7 @@ import tomli
 from support.commands import autoagent
 from support.workspaces import ROOT, write_tree
 
-from autoagent_mcp.connect.clients import CLIENTS
+from autoagent_mcp.connect.clients import CLIENTS, KEYS
 from autoagent_mcp.connect.connect import connect
 from autoagent_mcp.errors import ConfigError
 from autoagent_mcp.workspace import Workspace
@@ -104,7 +104,7 @@ def test_the_readme_shows_what_is_written() -> None:
     shown = [json.loads(text) if kind == "json" else tomli.loads(text) for kind, text in blocks]
     command = ["/path/to/autoagent-mcp", "--workspace", "/path/to/workspace"]
     names = ("claude-code", "codex", "gemini", "opencode", "vscode")
-    assert shown == [{CLIENTS[name].place: {"autoagent": CLIENTS[name].entry(command)}} for name in names]
+    assert shown == [{CLIENTS[name].place: {"autoagent": CLIENTS[name].entry(command, KEYS)}} for name in names]
 
 
 def test_other_servers_and_what_was_added_to_ours_stay(workspace: Path) -> None:
@@ -116,9 +116,17 @@ def test_other_servers_and_what_was_added_to_ours_stay(workspace: Path) -> None:
     path = workspace / ".gemini" / "settings.json"
     assert path.read_text(encoding="utf-8").startswith(theirs)
     entry = read(path)["mcpServers"]["autoagent"]
-    assert entry["env"] == {"OPENAI_API_KEY": "$KEY"}
+    assert entry["env"] == {"OPENAI_API_KEY": "$KEY", "ANTHROPIC_API_KEY": "${ANTHROPIC_API_KEY:-}"}
     assert entry["args"] == ["--workspace", str(workspace)]
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_clients_that_hand_on_no_keys_are_told_the_names_of_those_that_the_models_need(workspace: Path) -> None:
+    write_tree(workspace, {"autoagent.toml": '[model]\nname = "m"\nprovider = "openai"\napi_key_env = "MY_KEY"\n'})
+    codex = tomli.loads(run(workspace, "codex").stdout)["mcp_servers"]["autoagent"]
+    gemini = json.loads(run(workspace, "gemini").stdout)["mcpServers"]["autoagent"]
+    assert {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MY_KEY", "XDG_STATE_HOME"} <= set(codex["env_vars"])
+    assert gemini["env"] == {key: f"${{{key}:-}}" for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MY_KEY")}
 
 
 def test_a_table_is_added_to_toml_whose_comments_stay(workspace: Path) -> None:

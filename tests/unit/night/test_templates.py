@@ -50,16 +50,17 @@ def test_claude_code_gets_the_server_the_hooks_and_leave_to_use_the_tools(tmp_pa
     assert found.variables["MCP_CONNECTION_NONBLOCKING"] == "0"
 
 
-def test_codex_gets_the_server_by_options_and_its_variables_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MY_KEY", "secret")
+def test_codex_gets_the_server_by_options_and_its_variables_by_name(tmp_path: Path) -> None:
     found = made(tmp_path, "codex", "gpt-x")
     settings = tomli.loads("\n".join(after(found.command, "-c")))["mcp_servers"]["autoagent"]
     server(settings, tmp_path)
     assert settings["required"] is True
+    assert settings["default_tools_approval_mode"] == "approve"
     assert {"MY_KEY", "AUTOAGENT_META_MODEL"} <= set(settings["env_vars"])
-    assert "secret" not in str(found)
+
+
+def test_gemini_trusts_the_folder_before_it_reads_the_project_s_settings(tmp_path: Path) -> None:
+    assert made(tmp_path, "gemini").variables["GEMINI_CLI_TRUST_WORKSPACE"] == "true"
 
 
 def test_opencode_gets_all_in_a_variable(tmp_path: Path) -> None:
