@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tomli
 
@@ -122,13 +122,14 @@ def _put_json(old: str, path: tuple[str, str], entry: Entry) -> str:
     servers: Any = root.get(path[0]) if isinstance(root, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     known: Any = servers.get(path[1]) if isinstance(servers, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(known, dict):
-        entry = {**known, **entry, **_env(known.get("env"), entry)}  # pyright: ignore[reportUnknownMemberType]
+        entry = _merged(cast("Entry", known), entry)
     return _json_text.put(old, path, entry)
 
 
-def _env(known: object, entry: Entry) -> Entry:
-    """Return our variables with those that a person has put beside or instead of them."""
-    return {"env": {**entry["env"], **known}} if isinstance(known, dict) and "env" in entry else {}
+def _merged(known: Entry, entry: Entry) -> Entry:
+    """Return a person's entry with our settings; of the variables, theirs stay."""
+    env = {"env": {**entry["env"], **known["env"]}} if isinstance(known.get("env"), dict) and "env" in entry else {}
+    return {**known, **entry, **env}
 
 
 def _put_toml(old: str, path: tuple[str, str], entry: Entry) -> str:
