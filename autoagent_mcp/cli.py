@@ -192,14 +192,20 @@ def stop(
 
 
 @app.command()
-def review(context: typer.Context) -> None:
-    """Test what was kept provisionally beside the baseline: confirm it, or roll back what the baseline beats.
+def review(
+    context: typer.Context,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=50, help="Pairs of each task; asked again, there are so many more.")
+    ] = 4,
+) -> None:
+    """Try the incumbent beside the baseline in fresh trials, hidden tasks too, and say what may be believed.
 
-    For the morning after; no server may be at work on the workspace meanwhile.
+    What was kept provisionally is confirmed, or rolled back where the baseline beats it; else nothing is changed. For
+    the morning after: no server may be at work on the workspace meanwhile. Status 1 where it was stopped early.
     """
     from autoagent_mcp.review import review as run_review  # noqa: PLC0415 - see the module's docstring
 
-    anyio.run(run_review, context.obj)
+    raise typer.Exit(1 if anyio.run(run_review, context.obj, rounds) is None else 0)
 
 
 @app.command()

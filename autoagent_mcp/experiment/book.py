@@ -194,10 +194,10 @@ class Book:
         return found.judgement if found else None
 
     def may_go_on(self, record: RunRecord) -> bool:
-        """Tell whether a run that is complete may be taken up again: a duel that settled nothing yet."""
-        judgement = self.judged(record.run.id)
+        """Tell whether a run that is complete may be taken up again: a duel that settled nothing yet, or never ends."""
+        judgement, duel = self.judged(record.run.id), record.run.duel
         open_outcome = Outcome.PROVISIONAL if record.run.kind is RunKind.REVIEW else Outcome.UNDECIDED
-        return record.run.duel is not None and (judgement is None or judgement.outcome is open_outcome)
+        return duel is not None and (judgement is None or duel.is_fixed_size or judgement.outcome is open_outcome)
 
     def predicted(self, run: str) -> PredictionScore | None:
         """Return what came of a run's prediction."""

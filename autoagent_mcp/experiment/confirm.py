@@ -7,6 +7,7 @@ and a change that was refused stays refused.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +18,8 @@ from autoagent_mcp.errors import AutoagentError, DecisionRefused
 from autoagent_mcp.experiment import duel as duels
 from autoagent_mcp.experiment.book import JUDGED, Book, RunRecord
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.evidence import ROUNDS
+from autoagent_mcp.experiment.hidden import HiddenPairs
 from autoagent_mcp.experiment.keeper import Keeper
 from autoagent_mcp.experiment.race import State
 from autoagent_mcp.experiment.shared import Shared
@@ -40,6 +43,7 @@ class _Case:
     request: RunRequest
     duel: Duel
     champion: Experiment
+    asks_hidden: bool = True
     is_vetoed: bool | None = None
     """Whether the hidden tasks speak against it; None while they had no say."""
 
@@ -107,28 +111,44 @@ class Confirmation:
         )
         return duel.model_copy(update={"author": author})
 
-    async def review(self) -> Run:
-        """Test what was kept provisionally against the baseline, on the suite as it is now; see `duel.judge_review`.
+    async def review(self, rounds: int = ROUNDS, *, asks_hidden: bool = True) -> Run:
+        """Try the incumbent beside the baseline, on the suite as it is now; see `duel.judge_review`.
+
+        What was kept provisionally is tested until it is confirmed or beaten, which decides. What was kept for good is
+        measured in so many rounds, which decides nothing: it tells a person what may be believed.
+
+        Args:
+            rounds: Pairs of each task, of which a test may need fewer. Asked again, there are so many more.
+            asks_hidden: Whether the hidden tasks have their say, too: each time tells one bit more of them.
 
         Raises:
-            DecisionRefused: Nothing was kept provisionally.
+            DecisionRefused: Nothing was kept yet.
             BusyError: Another run goes on.
             RepoError, LedgerError: Git or the ledger hinder it.
         """
         champion, baseline = self._decisions.require_incumbent(), self._book.baseline
-        if not champion.is_provisional:
-            raise DecisionRefused("The incumbent is not kept provisionally.", "There is nothing to review; go on.")
+        if champion.n == baseline.n:
+            raise DecisionRefused("The incumbent is the baseline itself.", "There is nothing to review before a keep.")
         self._runs.check_idle()
         self._spending.check()
-        suite = self._suites.whole
-        known = self._book.duel_of(RunKind.REVIEW, champion.n, baseline.n, suite.fingerprint)
-        duel = (
-            await self._take_up(known)
-            if known
-            else duels.draw_review(baseline.n, self._suites.scored, by_reward=self._by_reward)
-        )
+        is_fixed_size = not champion.is_provisional
+        known = self._book.duel_of(RunKind.REVIEW, champion.n, baseline.n, self._suites.whole.fingerprint)
+        if known is not None and is_fixed_size and not (known.run.duel and known.run.duel.is_fixed_size):
+            known = None  # what confirmed it was ended when it looked well
+        if known is None:
+            duel = duels.draw_review(
+                baseline.n, self._suites.scored, by_reward=self._by_reward, rounds=rounds, is_fixed_size=is_fixed_size
+            )
+        else:
+            duel = await self._take_up(known, rounds)
         request = await self._request(RunKind.REVIEW, known, duel, champion=champion, opponent=baseline)
-        return self._start(_Case(request, duel, champion))
+        return self._start(_Case(request, duel, champion, asks_hidden=asks_hidden))
+
+    async def hidden_pairs(self, run: Run) -> HiddenPairs | None:
+        """Return what a review showed on the hidden tasks; None where they were not asked. For nobody but a person."""
+        judgement = self._book.judged(run.id)
+        is_asked = judgement is not None and judgement.is_worse_on_hidden is not None
+        return await self._hidden.pairs(run.id) if self._hidden is not None and is_asked else None
 
     async def finish(self) -> None:
         """Carry out what was judged last, where a server was killed before it had done so.
@@ -143,23 +163,23 @@ class Confirmation:
             await self._require_accepted()
             await self._carry_out(self._book.runs[pending].run, judgement)
 
-    async def _take_up(self, known: RunRecord) -> Duel:
-        """Go on with a duel; one that has used up its rounds gets as many again."""
+    async def _take_up(self, known: RunRecord, rounds: int = ROUNDS) -> Duel:
+        """Go on with a duel; one that has used up its rounds, and was judged, gets more of them."""
         run = await self._record.run(known)
         duel = known.run.duel
         if duel is None:
             raise RuntimeError(f"run {run.id} is no duel")
-        ended = {State.UNDECIDED, State.PROVISIONAL}
-        return duels.grant(duel) if duels.stand(duel, run.trials, run.kind).state in ended else duel
+        ended = {State.UNDECIDED, State.PROVISIONAL} | (
+            {State.CONFIRMED, State.BEATEN} if duel.is_fixed_size else set()
+        )
+        is_used_up = self._book.judged(run.id) and duels.stand(duel, run.trials, run.kind).state in ended
+        return duels.grant(duel, rounds) if is_used_up else duel
 
     async def _request(
         self, kind: RunKind, known: RunRecord | None, duel: Duel, *, champion: Experiment, opponent: Experiment
     ) -> RunRequest:
         run_id = known.run.id if known else self._runs.next_id()
-        files = {
-            arm: (await self._record.repo.at(one.kept_commit or one.candidate.commit)).files
-            for arm, one in ((Arm.CANDIDATE, champion), (Arm.INCUMBENT, opponent))
-        }
+        files = {Arm.CANDIDATE: await self._files(champion), Arm.INCUMBENT: await self._files(opponent)}
         return RunRequest(
             id=run_id,
             kind=kind,
@@ -172,6 +192,9 @@ class Confirmation:
             allowance=self._spending.left(run_id),
             schedule=duels.pairing(duel, kind, run_id),
         )
+
+    async def _files(self, one: Experiment) -> Mapping[str, bytes]:
+        return (await self._record.repo.at(one.kept_commit or one.candidate.commit)).files
 
     def _start(self, case: _Case) -> Run:
         async def work(report: Report) -> Run:
@@ -188,7 +211,11 @@ class Confirmation:
         request = case.request
         run = await self._measure(request, self._bench, report)
         is_proven = duels.stand(case.duel, run.trials, run.kind).state is State.PROVEN
-        if request.kind is RunKind.REVIEW or run.state is not RunState.COMPLETE or not is_proven:
+        if request.kind is RunKind.REVIEW:
+            if case.asks_hidden and self._hidden is not None and run.state is RunState.COMPLETE:
+                case.is_vetoed = await self._is_vetoed(request, run)
+            return run
+        if run.state is not RunState.COMPLETE or not is_proven:
             return run
         case.is_vetoed = await self._is_vetoed(request, run)
         if case.is_vetoed:
@@ -212,7 +239,8 @@ class Confirmation:
         await self._require_accepted()
         if run.kind is RunKind.REVIEW:
             if run.state is RunState.COMPLETE:
-                await self._judge(run, await anyio.to_thread.run_sync(duels.judge_review, run, case.duel))
+                reviewing = partial(duels.judge_review, run, case.duel, is_worse_on_hidden=case.is_vetoed)
+                await self._judge(run, await anyio.to_thread.run_sync(reviewing))
             return
         state = duels.stand(case.duel, run.trials, run.kind).state
         if run.state not in {RunState.COMPLETE, RunState.CUT} and state is not State.HOPELESS:
@@ -239,7 +267,7 @@ class Confirmation:
         if run.duel is None:
             return
         if run.kind is RunKind.REVIEW:
-            if experiment.n == incumbent.n:
+            if experiment.n == incumbent.n and not run.duel.is_fixed_size:
                 await self._carry_out_review(experiment, judgement)
         elif judgement.outcome in _KEPT and run.duel.opponent == incumbent.n:
             await self._keeper.keep_confirmed(experiment, run, judgement, run.duel)
@@ -249,7 +277,7 @@ class Confirmation:
     async def _begin_review(self) -> None:
         try:
             async with self._changing:
-                await self.review()
+                await self.review(asks_hidden=False)
         except AutoagentError:
             _log.exception("The review that is due could not begin; it will after the next keep")
 

@@ -87,29 +87,32 @@ def most_text(duel: Duel, door: Score) -> str:
     return f"at most {duel.most_trials} trials, {money}"
 
 
-def draw_review(baseline: int, tasks: Sequence[str], *, by_reward: bool) -> Duel:
+def draw_review(
+    baseline: int, tasks: Sequence[str], *, by_reward: bool, rounds: int = ROUNDS, is_fixed_size: bool = False
+) -> Duel:
     """Lay down the champion's test beside the baseline, by its experiment."""
     return Duel(
         opponent=baseline,
         live=tuple(tasks),
         threshold=CONFIRMED,
-        rounds=ROUNDS,
+        rounds=rounds,
         by_reward=by_reward,
-        most_trials=2 * len(tasks) * ROUNDS,
+        is_fixed_size=is_fixed_size,
+        most_trials=2 * len(tasks) * rounds,
     )
 
 
-def grant(duel: Duel) -> Duel:
-    """Return the duel with as many rounds again; what they have shown so far stays."""
-    more = 2 * len(duel.live) * ROUNDS
-    return duel.model_copy(update={"rounds": duel.rounds + ROUNDS, "most_trials": duel.most_trials + more})
+def grant(duel: Duel, rounds: int = ROUNDS) -> Duel:
+    """Return the duel with more rounds; what they have shown so far stays."""
+    more = 2 * len(duel.live) * rounds
+    return duel.model_copy(update={"rounds": duel.rounds + rounds, "most_trials": duel.most_trials + more})
 
 
 def stand(duel: Duel, trials: Iterable[Trial], kind: RunKind) -> Standing:
     """Say how a duel stands."""
     pairs = _pairs(duel, trials)
     if kind is RunKind.REVIEW:
-        return review_standing(duel.live, pairs, duel.rounds)
+        return review_standing(duel.live, pairs, duel.rounds, is_fixed_size=duel.is_fixed_size)
     race = Race(live=duel.live, settled=duel.settled, threshold=duel.threshold, rounds=duel.rounds, margin=duel.margin)
     return standing(race, pairs)
 
@@ -160,16 +163,29 @@ def judge(run: Run, duel: Duel, *, is_vetoed: bool, cheats: Sequence[str]) -> Ju
     return _judgement(run, duel, found, outcome, f"{reason} {few_tasks(tasks)}".rstrip())
 
 
-def judge_review(run: Run, duel: Duel) -> Judgement:
-    """Say what the champion's test beside the baseline led to: `kept` confirms it, `refused` rolls it back."""
+def judge_review(run: Run, duel: Duel, *, is_worse_on_hidden: bool | None = None) -> Judgement:
+    """Say what the champion's test beside the baseline led to: `kept` confirms it, `refused` rolls it back.
+
+    Args:
+        run: The run with its trials, complete.
+        duel: What it had to settle.
+        is_worse_on_hidden: What the hidden tasks say; None where they were not asked.
+    """
     found = stand(duel, run.trials, RunKind.REVIEW)
-    pairs, tasks = _pairs_text(found), _tasks(duel)
+    outcome, reason = _review_outcome(found, _tasks(duel), is_vetoed=bool(is_worse_on_hidden))
+    judgement = _judgement(run, duel, found, outcome, reason)
+    return judgement.model_copy(update={"is_worse_on_hidden": is_worse_on_hidden})
+
+
+def _review_outcome(found: Standing, tasks: int, *, is_vetoed: bool) -> tuple[Outcome, str]:
+    pairs = _pairs_text(found)
     if found.state is State.BEATEN:
-        return _judgement(run, duel, found, Outcome.REFUSED, f"The baseline does better: {pairs}.")
+        return Outcome.REFUSED, f"The baseline does better: {pairs}."
     if found.state is State.CONFIRMED and tasks >= FEWEST_TASKS:
-        return _judgement(run, duel, found, Outcome.KEPT, f"Confirmed beside the baseline: {pairs}.")
-    reason = f"Neither confirmed nor beaten by the baseline: {pairs}. {few_tasks(tasks)}".rstrip()
-    return _judgement(run, duel, found, Outcome.PROVISIONAL, reason)
+        if is_vetoed:
+            return Outcome.PROVISIONAL, f"It does better than the baseline here ({pairs}), but {NOT_ON_HIDDEN}."
+        return Outcome.KEPT, f"Confirmed beside the baseline: {pairs}."
+    return Outcome.PROVISIONAL, f"Neither confirmed nor beaten by the baseline: {pairs}. {few_tasks(tasks)}".rstrip()
 
 
 def _judgement(run: Run, duel: Duel, found: Standing, outcome: Outcome, reason: str) -> Judgement:

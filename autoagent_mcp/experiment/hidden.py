@@ -21,6 +21,7 @@ from autoagent_mcp._io import clear_unfinished, write_whole
 from autoagent_mcp.errors import ConfigError, HiddenError
 from autoagent_mcp.experiment.diversion import diverted
 from autoagent_mcp.experiment.duel import difference
+from autoagent_mcp.experiment.race import Pair, mean_difference
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.run import Run, RunKind, RunState, Suite
 from autoagent_mcp.models.task import Task
@@ -59,6 +60,20 @@ class _Cases(Frozen):
     """Of the hidden tasks, as they were when a person last set or accepted them."""
     verdicts: dict[str, bool] = {}
     """Whether the candidate was worse, by case."""
+
+
+class HiddenPairs(Frozen):
+    """What a case showed, for a person's eyes alone."""
+
+    tasks: int
+    wins: int
+    """Pairs in which the candidate did better."""
+    losses: int
+    ties: int
+    difference_points: float
+    """Candidate minus the other, in points of the pass rate, with its 95 % interval."""
+    low_points: float
+    high_points: float
 
 
 class _Found(NamedTuple):
@@ -152,6 +167,13 @@ class Hidden:
                 except Exception:  # noqa: BLE001 - the border: no text, and no traceback, of what is hidden gets out
                     _log.exception("Case %s", key)
         raise HiddenError(_TOO_LITTLE, _LOOK)
+
+    async def pairs(self, key: str) -> HiddenPairs | None:
+        """Return what a case that was decided showed; None where its trials are not on disk any more."""
+        cases = [case for case in self._cases.verdicts if case.rpartition("-")[0] == key]
+        run = await anyio.to_thread.run_sync(run_room.load, self._place, cases[-1], limiter=_disk) if cases else None
+        by_reward = self._bench.config.decision.counts == "reward"
+        return _told(run, by_reward=by_reward) if run is not None and run.trials else None
 
     async def _decide(
         self, key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], left: Allowance
@@ -284,7 +306,7 @@ def _pairing(names: Sequence[str], case: str) -> Schedule:
 def _is_worse(run: Run, tasks: int, *, by_reward: bool) -> bool:
     if run.state is RunState.CUT:
         raise HiddenError(_CUT, _RAISE)
-    found = _differences(run.trials, by_reward=by_reward)
+    found = [pair.difference for pair in _pairs(run.trials, by_reward=by_reward) if pair.difference is not None]
     if run.state is not RunState.COMPLETE or 2 * len(found) < PAIRS * tasks:
         raise HiddenError(_TOO_LITTLE, _LOOK)
     if any(trial.cheats for trial in run.trials if trial.arm is Arm.CANDIDATE):
@@ -292,11 +314,30 @@ def _is_worse(run: Run, tasks: int, *, by_reward: bool) -> bool:
     return sum(value > 0 for value in found) < sum(value < 0 for value in found)
 
 
-def _differences(trials: Sequence[Trial], *, by_reward: bool) -> list[float]:
+def _told(run: Run, *, by_reward: bool) -> HiddenPairs:
+    pairs = _pairs(run.trials, by_reward=by_reward)
+    found = [pair.difference for pair in pairs if pair.difference is not None]
+    tasks = len(run.suite.tasks)
+    points, low, high = mean_difference(pairs, tasks)
+    return HiddenPairs(
+        tasks=tasks,
+        wins=sum(value > 0 for value in found),
+        losses=sum(value < 0 for value in found),
+        ties=sum(value == 0 for value in found),
+        difference_points=points,
+        low_points=low,
+        high_points=high,
+    )
+
+
+def _pairs(trials: Sequence[Trial], *, by_reward: bool) -> list[Pair]:
     others = {(trial.task, trial.attempt): trial for trial in trials if trial.arm is Arm.INCUMBENT}
     pairs = ((trial, others.get((trial.task, trial.attempt))) for trial in trials if trial.arm is Arm.CANDIDATE)
-    found = (difference(one, other, by_reward=by_reward) for one, other in pairs if other is not None)
-    return [value for value in found if value is not None]
+    return [
+        Pair(task=one.task, round=one.attempt, difference=difference(one, other, by_reward=by_reward))
+        for one, other in pairs
+        if other is not None
+    ]
 
 
 def _case(key: str, candidate: Mapping[str, bytes], incumbent: Mapping[str, bytes], fingerprint: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import anyio
 
@@ -15,10 +15,11 @@ from autoagent_mcp.experiment.beacon import Beacon
 from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.experiment.confirm import Confirmation
 from autoagent_mcp.experiment.decisions import Decisions
+from autoagent_mcp.experiment.evidence import ROUNDS
 from autoagent_mcp.experiment.files import Edit, HarnessFiles, TextFile
 from autoagent_mcp.experiment.guards import Guards
 from autoagent_mcp.experiment.guide import Guide
-from autoagent_mcp.experiment.hidden import open_hidden
+from autoagent_mcp.experiment.hidden import HiddenPairs, open_hidden
 from autoagent_mcp.experiment.integrity import Watch
 from autoagent_mcp.experiment.keeper import Keeper, commit_of
 from autoagent_mcp.experiment.record import Record
@@ -104,7 +105,7 @@ class Lab:
         Raises:
             RepoError, LedgerError: See `Watch.look`.
         """
-        await self._shared.watch.look(self._suites.usable, self._suites.usable_hidden)
+        await self._shared.watch.look(self._suites.usable, self._suites.usable_hidden, is_thorough=False)
 
     async def attend(self) -> None:
         """Follow the server that writes, and take over when it is gone; then tell how things stand, see `Beacon`."""
@@ -240,11 +241,15 @@ class Lab:
         experiment = self._record.book.experiments[record.experiment]
         await self._guards.check(experiment, (await self._repo.read()).files, incumbent.files, justification)
 
-    async def review(self) -> Run:
-        """Test what was kept provisionally against the baseline. Raises: see `Confirmation.review`."""
+    async def review(self, rounds: int = ROUNDS) -> Run:
+        """Try the incumbent beside the baseline. Raises: see `Confirmation.review`."""
         async with self._change():
             await self._load_accepted()
-            return await self._confirmation.review()
+            return await self._confirmation.review(rounds)
+
+    async def hidden_pairs(self, run: Run) -> HiddenPairs | None:
+        """Return what a review showed on the hidden tasks, for nobody but a person; see `Confirmation.hidden_pairs`."""
+        return await self._confirmation.hidden_pairs(run)
 
     async def revert(self, lesson: str, *, by: Author | None = None) -> Experiment:
         """Take the change back. Raises: see `Decisions.revert`."""
@@ -336,7 +341,7 @@ class Lab:
     async def _load(self) -> None:
         await self._suites.load()
         await self._guards.plant()
-        await self.look()
+        await self._shared.watch.look(self._suites.usable, self._suites.usable_hidden)
 
     async def _load_accepted(self) -> None:
         """Load what is measured, and see that none of it was changed without a person's word."""
@@ -381,11 +386,11 @@ async def open_lab(bench: Bench, *, measuring: Measure = measure) -> AsyncGenera
         record = Record(bench.workspace, repo, ledger)
         async with background_tasks() as group:
             hidden = await open_hidden(bench, measuring)
-            watch = Watch(bench.workspace, record)
-            lab = Lab(Shared(bench, record, Runs(bench, record, group), Suites(bench), measuring, watch, hidden))
-            await lab.settle()
-            group.start_soon(lab.attend)
-            yield lab
+            with closing(Watch(bench.workspace, record)) as watch:
+                lab = Lab(Shared(bench, record, Runs(bench, record, group), Suites(bench), measuring, watch, hidden))
+                await lab.settle()
+                group.start_soon(lab.attend)
+                yield lab
     finally:
         if lab is not None:
             await lab.end()

@@ -154,11 +154,13 @@ def standing(race: Race, pairs: Iterable[Pair]) -> Standing:
     return seen.before_judging() or _judge(race, seen)
 
 
-def review_standing(live: Sequence[str], pairs: Iterable[Pair], rounds: int = ROUNDS) -> Standing:
+def review_standing(
+    live: Sequence[str], pairs: Iterable[Pair], rounds: int = ROUNDS, *, is_fixed_size: bool = False
+) -> Standing:
     """Judge the champion against the baseline; a pair's difference is the champion's reward minus the baseline's.
 
     Confirmed or beaten: the evidence for the one or the other suffices. Provisional: the rounds are used up, or those
-    left can bring neither, reckoned as in a race.
+    left can bring neither, reckoned as in a race. One of fixed size is judged when all rounds are there.
 
     Raises:
         ValueError: As for a race.
@@ -166,6 +168,8 @@ def review_standing(live: Sequence[str], pairs: Iterable[Pair], rounds: int = RO
     pairs = tuple(pairs)
     seen = _see(live, (), pairs, 0.0)
     mirrored = _see(live, (), [_mirror(pair) for pair in pairs], 0.0)
+    if is_fixed_size and seen.rounds < rounds:
+        return seen.go_on()
     return seen.before_judging() or _judge_review(rounds, seen, mirrored)
 
 
@@ -250,7 +254,7 @@ class _Seen:
         return self._standing(state, self.rounds, ())
 
     def _standing(self, state: State, number: int, tasks: tuple[str, ...]) -> Standing:
-        difference, low, high = _mean_difference(self.counted, len(self.live) + len(self.settled))
+        difference, low, high = mean_difference(self.counted, len(self.live) + len(self.settled))
         return Standing(
             state=state,
             wins=sum(value > 0 for value in self.differences),
@@ -301,7 +305,7 @@ def _missing(tasks: Sequence[str], number: int, found: dict[tuple[str, int], Pai
     return tuple(task for task in tasks if (task, number) not in found)
 
 
-def _mean_difference(pairs: Sequence[Pair], tasks: int) -> tuple[float, float, float]:
+def mean_difference(pairs: Sequence[Pair], tasks: int) -> tuple[float, float, float]:
     """Return the mean difference over the tasks and its 95 % interval, in points of the pass rate.
 
     A task counts once, with the mean of its pairs, so pairs of one task are not taken for independent ones. For the

@@ -82,6 +82,8 @@ class Judgement(Frozen):
     """The smallest gain that this suite would have shown in 8 of 10 cases; None: none."""
     trials: int
     cost_usd: float | None
+    is_worse_on_hidden: bool | None = None
+    """Of a review: whether more pairs were lost than won on the hidden tasks; None where they were not asked."""
 
 
 class Comparison(Frozen):

@@ -18,7 +18,7 @@ class RunKind(str, Enum):
     CONFIRM = "confirm"
     """The candidate beside the incumbent, in fresh trials: what decides whether it is kept."""
     REVIEW = "review"
-    """What was kept provisionally beside the baseline."""
+    """The incumbent beside the baseline."""
 
 
 class RunState(str, Enum):
@@ -103,6 +103,8 @@ class Duel(Frozen):
     """How many rounds were granted so far."""
     by_reward: bool = False
     """Whether rewards are compared, and not passes."""
+    is_fixed_size: bool = False
+    """Whether all rounds are tried, whatever they show: then the difference leans to neither side. Of a review."""
     margin: float = 0.0
     """By how much of the pass rate a simpler harness may be worse; 0 where it must be better."""
     most_trials: int

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from autoagent_mcp.experiment.belief import believed, figures, last_review
 from autoagent_mcp.experiment.book import Book, RunRecord
 from autoagent_mcp.experiment.duel import NOT_ON_HIDDEN
 from autoagent_mcp.experiment.evidence import FEWEST_TASKS
@@ -53,7 +54,8 @@ def headline(book: Book, statuses: Sequence[str], tasks: int, *, has_hidden: boo
         "incumbent": _side(incumbent, now),
         "gain": None if incumbent.n == baseline.n else _gain(book, incumbent, before, now),
         "hidden": _hidden(book) if has_hidden else "none",
-        "doubts": _doubts(incumbent, tasks, is_seed_rule=is_seed_rule),
+        "review": _review(book),
+        "doubts": _doubts(incumbent, tasks, is_seed_rule=is_seed_rule, is_reviewed=last_review(book) is not None),
     }
 
 
@@ -103,9 +105,14 @@ def _last_judged(book: Book, *, of: int | None = None) -> tuple[RunRecord, Judge
 
 
 def _hidden(book: Book) -> str:
-    """Return the one bit that hidden tasks gave last: "veto" or "no veto"; "not asked" before they had their say."""
+    """Return the one bit that hidden tasks gave last; "not asked" before they had their say.
+
+    "veto" and "no veto" of a keep; of a review beside the baseline "worse" and "no veto".
+    """
     for record in reversed(book.runs.values()):
         judgement = book.judged(record.run.id)
+        if judgement is not None and judgement.is_worse_on_hidden is not None:
+            return "worse" if judgement.is_worse_on_hidden else "no veto"
         if record.run.kind is not RunKind.CONFIRM or judgement is None:
             continue
         if NOT_ON_HIDDEN in judgement.reason:
@@ -115,7 +122,17 @@ def _hidden(book: Book) -> str:
     return "not asked"
 
 
-def _doubts(incumbent: Experiment, tasks: int, *, is_seed_rule: bool) -> list[str]:
+def _review(book: Book) -> Json | None:
+    """Return what the incumbent's last review showed, and what may be believed of it."""
+    found = last_review(book)
+    if found is None:
+        return None
+    run, duel, judgement = found
+    said = believed(judgement, duel)
+    return {"run": run, "figures": figures(judgement), "believed": said, "reason": judgement.reason}
+
+
+def _doubts(incumbent: Experiment, tasks: int, *, is_seed_rule: bool, is_reviewed: bool) -> list[str]:
     """Say what speaks against believing the numbers as they stand."""
     said = {
         "One run decided each keep (rule = seed), so a keep may be luck and the score of what was kept is too high.": (
@@ -123,6 +140,9 @@ def _doubts(incumbent: Experiment, tasks: int, *, is_seed_rule: bool) -> list[st
         ),
         "The incumbent is kept provisionally: autoagent-mcp review tests it beside the baseline.": (
             incumbent.is_provisional
+        ),
+        "Nobody has measured the incumbent beside the baseline again: autoagent-mcp review does.": (
+            incumbent.parent is not None and not incumbent.is_provisional and not is_reviewed
         ),
         f"There are {tasks} tasks; with fewer than {FEWEST_TASKS} no change of usual size can be proven.": (
             tasks < FEWEST_TASKS

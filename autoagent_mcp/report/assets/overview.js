@@ -56,6 +56,7 @@
     const said = {
       "none": ["", "no hidden tasks"],
       "veto": ["bad", "✗ vetoed by the hidden tasks last"],
+      "worse": ["bad", "✗ worse on the hidden tasks"],
       "no veto": ["good", "✓ hidden tasks: not worse"],
       "not asked": ["", "hidden tasks not asked yet"],
     };
@@ -103,7 +104,8 @@
   const notices = () => {
     const { el, data, link } = autoagent;
     const going = data.runs.filter((run) => run.is_going_on).map((run) => [`Run ${run.id} (${run.kind}) had not ended when this page was written: `, link(["experiments", run.experiment], `experiment ${run.experiment}`), "."]);
-    const all = [...(data.headline.doubts ?? []), ...data.notices, ...going];
+    const review = data.headline.review ? [`Review, run ${data.headline.review.run}: ${data.headline.review.figures}. ${data.headline.review.believed.join(" ")}`] : [];
+    const all = [...review, ...(data.headline.doubts ?? []), ...data.notices, ...going];
     return all.length > 0 && el("section", { class: "doubts" }, el("h2", {}, "To know before you believe it"), el("ul", {}, all.map((one) => el("li", {}, one))));
   };
 
