@@ -113,4 +113,5 @@ async def test_a_kill_at_any_moment_loses_nothing_and_leaves_nothing_behind(
     verdict = judged(workspace, player.journal)
     _log.info("%s, left half done: %s", verdict["figures"], dict(seen))
     assert verdict["wrong"] == []
+    assert git(workspace.folder, "fsck", "--strict", "--no-dangling") == ""
     assert "a run that goes on" in seen

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import anyio
 import pytest
@@ -18,7 +12,6 @@ from support.workspaces import git
 
 from autoagent_mcp.errors import LedgerError, RepoError
 from autoagent_mcp.experiment.lab import Lab
-from autoagent_mcp.models.experiment import Decision
 from autoagent_mcp.models.run import RunState
 from autoagent_mcp.workspace import Workspace
 
@@ -143,85 +136,6 @@ async def test_locks_that_a_killed_git_left_go_and_the_users_stay(workspace: Wor
             await lab.start_suite("Less")
     async with opened(workspace):
         assert index_lock.exists()
-
-
-IDEAS = (".agent/a.md", ".agent/b.md")
-
-LOOP = """
-import random
-import sys
-from pathlib import Path
-import anyio
-from autoagent_mcp.errors import DecisionRefused
-from autoagent_mcp.workspace import Workspace
-from support.labs import TASKS, edit, measured, opened
-
-async def main():
-    workspace = Workspace(folder=Path(sys.argv[1]))
-    chance = random.Random(int(sys.argv[2]))
-    async with opened(workspace) as lab:
-        print("ready", flush=True)
-        if lab.incumbent() is None:
-            await measured(lab)
-        while True:
-            n = len(lab.experiments())
-            (workspace.folder / ".agent").mkdir(exist_ok=True)
-            for name in ("a.md", "b.md"):
-                (workspace.folder / ".agent" / name).write_text(f"{n}")
-            edit(workspace, *chance.sample(TASKS, chance.randint(0, 4)), extra=f"\\nN = {'+'.join('1' * (200 - n))}")
-            await measured(lab, f"Experiment {n}")
-            try:
-                kept = (await lab.keep("It helps with any task.")).experiment
-                print(f"kept {kept.n} {kept.kept_commit}", flush=True)
-            except DecisionRefused:
-                dropped = await lab.revert(f"Lesson {n}")
-                print(f"dropped {dropped.n}", flush=True)
-
-anyio.run(main)
-"""
-
-
-def run_and_kill(workspace: Workspace, seed: int, *, after_sec: float) -> list[str]:
-    """Let a server work until its whole process group is killed; return what it had said was done."""
-    command = [sys.executable, "-c", LOOP, str(workspace.folder), str(seed)]
-    env = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, start_new_session=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(after_sec)
-        os.killpg(process.pid, signal.SIGKILL)
-        told = process.stdout.read().decode()
-    return told.split("\n")[:-1]
-
-
-@pytest.mark.timeout(180)
-async def test_a_kill_at_any_moment_loses_nothing_and_the_next_start_finishes_what_was_decided(
-    workspace: Workspace,
-) -> None:
-    (workspace.folder / "notes.txt").write_text("mine\n", encoding="utf-8")
-    git(workspace.folder, "add", "notes.txt")
-    chance = random.Random(11)  # noqa: S311 - moments, not secrets
-    told: list[str] = []
-    for seed in range(8):
-        told += run_and_kill(workspace, seed, after_sec=chance.uniform(0, 1.5))
-        async with opened(workspace) as lab:
-            experiments = list(lab.experiments())
-            incumbent = lab.incumbent()
-        kept = {str(one.n): one.kept_commit for one in experiments if one.decision is Decision.KEEP}
-        for line in told:
-            word, number, *commit = line.split()
-            assert experiments[int(number)].decision is (Decision.KEEP if word == "kept" else Decision.REVERT)
-            assert [kept[number]] == commit if word == "kept" else number not in kept
-        history = git(workspace.folder, "rev-list", "--reverse", "HEAD").split("\n")
-        assert list(kept.values()) == history
-        assert incumbent is None or git(workspace.folder, "rev-parse", "HEAD") == incumbent.kept_commit
-        assert all(
-            git(workspace.folder, "rev-parse", f"refs/autoagent/experiments/{one.n}^{{tree}}") for one in experiments
-        )
-        assert git(workspace.folder, "diff", "--cached", "--name-only") == "notes.txt"
-        assert set(git(workspace.folder, "diff", "--name-only").split("\n")) <= {"", "agent.py", *IDEAS}
-    assert told
-    assert git(workspace.folder, "fsck", "--strict", "--no-dangling") == ""
 
 
 async def test_a_run_that_a_kill_interrupted_is_marked_and_taken_up_again(workspace: Workspace) -> None:
