@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -14,7 +15,9 @@ from support.workspaces import ANSWER_TASK, NO_MODEL, harness, make_workspace
 
 from autoagent_mcp import __version__
 from autoagent_mcp.config import ServerSettings
+from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.server import build_server
+from autoagent_mcp.tools.boundary import Door
 from autoagent_mcp.tools.clients import PATIENCE, UNKNOWN, patience_of
 from autoagent_mcp.workspace import Workspace
 
@@ -42,6 +45,49 @@ def test_each_known_client_waits_less_than_it_cuts_and_a_person_may_say_otherwis
     assert patience_of("opencode", ServerSettings(max_wait_sec=20)) == (20, 20)
 
 
+class HastyLab:
+    """A lab that notes for how long it is waited for, and lets nobody wait."""
+
+    def __init__(self, lab: Lab, waits_sec: list[float]) -> None:
+        self._lab = lab
+        self._waits_sec = waits_sec
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a lab has
+        return getattr(self._lab, name)
+
+    async def has_ended(self, _run_id: str, _within_sec: float) -> bool:
+        """Say that it has."""
+        self._waits_sec.append(anyio.current_effective_deadline() - anyio.current_time())
+        return True
+
+
+class HastyDoor(Door):
+    """The way to such a lab."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.waits_sec: list[float] = []
+
+    async def lab(self) -> Lab:
+        """Return it."""
+        return cast("Lab", HastyLab(await super().lab(), self.waits_sec))
+
+
+async def test_a_call_waits_as_long_as_this_client_bears_and_no_longer(tmp_path: Path) -> None:
+    workspace = sleeping(tmp_path)
+    door, info = HastyDoor(workspace), Implementation(name="codex-mcp-client", version="1")
+    lowered = "wait_sec was lowered to 280: codex-mcp-client may cut longer calls"
+    async with Client(build_server(workspace, door), client_info=info) as client:
+        call = caller(client)
+        run = (await call("run_suite", description="the baseline", wait_sec=10**9))["run"]
+        for wait in ({}, {"wait_sec": 20}, {"wait_sec": 280}, {"wait_sec": 281}):
+            answer = await call("wait_run", run=run, **wait)
+            assert answer["state"] == "running"
+            assert any(lowered in notice for notice in answer["notices"]) == (wait.get("wait_sec") == 281)
+        await call("cancel_run", run=run)
+    assert [math.ceil(each / 10) * 10 for each in door.waits_sec] == [280, 240, 20, 280, 280]
+
+
 async def test_a_wait_that_the_client_would_not_bear_is_lowered_with_a_word(tmp_path: Path) -> None:
     server = build_server(sleeping(tmp_path, "[server]\nmax_wait_sec = 0\n"))
     told: list[float] = []
@@ -53,7 +99,8 @@ async def test_a_wait_that_the_client_would_not_bear_is_lowered_with_a_word(tmp_
 
     async with Client(server, client_info=Implementation(name="some-client", version="1")) as client:
         call = caller(client)
-        started = await call("run_suite", description="the baseline", wait_sec=10**9)
+        with anyio.fail_after(60):
+            started = await call("run_suite", description="the baseline", wait_sec=10**9)
         assert "wait_sec was lowered to 0: some-client may cut longer calls" in started["notices"][0]
         assert "wait_run" in started["next"]
         plain = await call("wait_run", run=started["run"])
