@@ -169,9 +169,9 @@ class Confirmation:
         duel = known.run.duel
         if duel is None:
             raise RuntimeError(f"run {run.id} is no duel")
-        ended = {State.UNDECIDED, State.PROVISIONAL} | (
-            {State.CONFIRMED, State.BEATEN} if duel.is_fixed_size else set()
-        )
+        ended = {State.UNDECIDED, State.PROVISIONAL}
+        if duel.is_fixed_size:
+            ended |= {State.CONFIRMED, State.BEATEN}
         is_used_up = self._book.judged(run.id) and duels.stand(duel, run.trials, run.kind).state in ended
         return duels.grant(duel, rounds) if is_used_up else duel
 
