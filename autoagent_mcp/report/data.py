@@ -6,21 +6,18 @@ Trials come as rows in the order of `TRIAL_COLUMNS`, since there may be tens of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 import anyio.to_thread
 
-from autoagent_mcp import __version__
 from autoagent_mcp.errors import RepoError
-from autoagent_mcp.experiment.book import RunRecord
 from autoagent_mcp.models.experiment import Experiment
-from autoagent_mcp.models.run import Run, RunKind, RunState
+from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.models.trial import Arm, Trial
 from autoagent_mcp.report import diffs
 from autoagent_mcp.report.cells import Cells
-from autoagent_mcp.report.headline import headline, spent, status
-from autoagent_mcp.report.intervals import pass_rate
+from autoagent_mcp.report.headline import spent
+from autoagent_mcp.report.overview import facts, overview, parent_of, statuses
 from autoagent_mcp.report.reading import Reading
 
 Json = dict[str, Any]
@@ -46,7 +43,6 @@ TRIAL_COLUMNS = (
 )
 """`run` and `task` are places in the lists of these; `experiment` is whose harness was tried; `trace` names the
 file with its trace, null where that is not on disk; `flags` counts notices, cheats and a second try."""
-_LEFT_OUT = {"candidate", "score", "runs", "parent"}
 
 
 class PageData:
@@ -59,8 +55,6 @@ class PageData:
         self._runs: list[Json] = []
         self._trials: list[list[Any]] = []
         self._cells = Cells()
-        self._parents = {one.candidate.tree: one.n for one in self._book.experiments}
-        self._past = frozenset(reign.incumbent for reign in reading.reigns)
 
     def add(self, run: Run, experiment: int, traces: Mapping[str, int]) -> None:
         """Take in a run.
@@ -82,60 +76,22 @@ class PageData:
     async def document(self) -> Json:
         """Return all of it."""
         reading, book = self._reading, self._book
-        statuses = [status(one, book, self._past) for one in book.experiments]
-        config = reading.config
-        is_seed_rule = config is not None and config.decision.rule == "seed"
-        suite = next((run.suite for run in self._last_suites()), None)
+        told = zip(book.experiments, statuses(reading), strict=True)
         return {
+            **overview(reading),
             "version": VERSION,
-            "server_version": __version__,
-            "workspace": reading.workspace.folder.name,
-            "written_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "model": suite.model if suite else "",
-            "backend": suite.backend if suite else "",
-            "budget": config.budget.model_dump() if config else {},
-            "suite_notices": list(suite.notices) if suite else [],
-            "excluded": [one.model_dump() for one in suite.excluded] if suite else [],
-            "notices": reading.notices,
-            "baseline": book.baseline.n if book.incumbent else None,
-            "incumbent": book.incumbent.n if book.incumbent else None,
-            "headline": headline(
-                book,
-                statuses,
-                len(suite.tasks) if suite else 0,
-                has_hidden=config is not None and config.split is not None,
-                is_seed_rule=is_seed_rule,
-            ),
             "reigns": [[reign.incumbent, reign.newest, reign.since.isoformat()] for reign in reading.reigns],
             "tasks": list(self._tasks),
-            "experiments": [self._experiment(one, name) for one, name in zip(book.experiments, statuses, strict=True)],
+            "experiments": [self._experiment(one, state) for one, state in told],
             "runs": self._runs,
             "trial_columns": TRIAL_COLUMNS,
             "trials": self._trials,
             "diffs": await self._diffs(),
         }
 
-    def _last_suites(self) -> list[Run]:
-        """The suite runs, newest first."""
-        runs = (record.run for record in reversed(self._book.runs.values()))
-        return [run for run in runs if run.kind is not RunKind.SPOT]
-
     def _experiment(self, one: Experiment, state: str) -> Json:
-        records = [self._book.runs[run] for run in one.runs]
-        door = next((record for record in reversed(records) if record.run.kind is RunKind.SUITE), None)
-        parent = self._parents.get(one.parent) if one.parent else None
-        return {
-            **one.model_dump(mode="json", exclude=_LEFT_OUT),
-            "status": state,
-            "parent": parent,
-            "complexity": one.candidate.complexity,
-            "commit": (one.kept_commit or one.candidate.commit)[:10],
-            "score": one.score.model_dump(exclude={"tasks", "usage"}) if one.score else None,
-            "interval": pass_rate(one.score.passed, one.score.trials) if one.score else None,
-            "door": _door(door),
-            "spent": spent([record.run for record in records]),
-            "cells": self._cells.row(one, parent, self._tasks),
-        }
+        parent = parent_of(one, self._book)
+        return {**facts(one, state, self._book), "cells": self._cells.row(one, parent, self._tasks)}
 
     def _run(self, run: Run, experiment: int) -> Json:
         judgement = self._book.judged(run.id)
@@ -157,7 +113,7 @@ class PageData:
             return {}
         found: Json = {}
         for one in self._book.experiments:
-            parent = self._parents.get(one.parent) if one.parent else None
+            parent = parent_of(one, self._book)
             if parent is not None:
                 found[str(one.n)] = await self._diff(self._book.experiments[parent], one)
         if self._book.incumbent is not None and self._book.incumbent.n != self._book.baseline.n:
@@ -178,13 +134,6 @@ class PageData:
             return (await self._reading.repo.at(one.candidate.commit)).files
         except RepoError:
             return None
-
-
-def _door(record: RunRecord | None) -> Json | None:
-    """Return what an experiment's first trials of the whole suite gave; None before they have ended."""
-    if record is None or not record.is_measured:
-        return None
-    return {"run": record.run.id, **record.score.model_dump(exclude={"tasks", "usage"})}
 
 
 def _trial_row(trial: Trial, run: int, task: int, owner: int, trace: int | None) -> list[Any]:

@@ -16,9 +16,11 @@ import anyio.to_thread
 
 from autoagent_mcp import config as config_file
 from autoagent_mcp.config import Config
-from autoagent_mcp.errors import AutoagentError, LedgerError
+from autoagent_mcp.errors import AutoagentError, LedgerError, UnknownNameError
+from autoagent_mcp.experiment.book import KINDS as BOOK_KINDS
 from autoagent_mcp.experiment.book import Book
-from autoagent_mcp.experiment.changes import KINDS, Changes, sentences
+from autoagent_mcp.experiment.changes import KINDS as CHANGE_KINDS
+from autoagent_mcp.experiment.changes import Changes, sentences
 from autoagent_mcp.ledger import Entry, Ledger
 from autoagent_mcp.models.experiment import Tried
 from autoagent_mcp.models.run import Run, RunState
@@ -65,7 +67,7 @@ class Reading:
     async def load(self) -> None:
         """Read the ledger from its beginning."""
         start = 0
-        while entries := await self._ledger.entries(start, limit=_BATCH):
+        while entries := await self._ledger.entries(start, limit=_BATCH, kinds=(*BOOK_KINDS, *CHANGE_KINDS)):
             for entry in entries:
                 self._take(entry)
             start = entries[-1].seq + 1
@@ -83,9 +85,17 @@ class Reading:
             if found is not None:
                 yield found
 
+    async def run(self, run_id: str) -> ReadRun:
+        """Return one run, as far as it has come. Raises: UnknownNameError: there is no such run."""
+        in_folders = await anyio.to_thread.run_sync(self._in_folders, limiter=_disk)
+        found = await self._run(run_id, is_in_folder=run_id in in_folders)
+        if found is None:
+            raise UnknownNameError("run", run_id, sorted(in_folders | self.book.runs.keys()))
+        return found
+
     def _take(self, entry: Entry) -> None:
         self.book.apply(entry)
-        if entry.kind in KINDS:
+        if entry.kind in CHANGE_KINDS:
             self._changes.apply(entry)
         incumbent = self.book.incumbent
         if incumbent is not None and (not self.reigns or self.reigns[-1].incumbent != incumbent.n):
