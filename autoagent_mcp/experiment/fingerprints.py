@@ -56,6 +56,16 @@ class Fingerprints:
             self._folders, self._things = folders, self._take(tasks, hidden)
         return self._things
 
+    def folders(self) -> dict[Path, frozenset[str] | None]:
+        """Return where anything that is written changes what was taken last; None: whatever it is called."""
+        found: dict[Path, frozenset[str] | None] = {}
+        for tree in self._trees(self._folders):
+            above = found.get(tree.root.parent, frozenset())
+            found |= {tree.root.parent: None if above is None else above | {tree.root.name}} | dict.fromkeys(
+                tree.folders()
+            )
+        return found
+
     def _take(self, tasks: tuple[Task, ...], hidden: tuple[Task, ...]) -> tuple[Thing, ...]:
         things = [Thing(kind=Kind.SETTINGS, name=FILE_NAME, digest=one) for one in self._settings.read().values()]
         things += [Thing(kind=Kind.PACKAGE, name=name, digest=one) for name, one in self._package.read().items()]
@@ -81,12 +91,17 @@ class _Tree:
     """A file, or the files below a folder."""
 
     def __init__(self, root: Path, is_passed_over: Callable[[str], bool]) -> None:
+        self.root = root
         self._root = str(root)
         self._is_passed_over = is_passed_over
         self._stats: dict[str, _Stat | None] = {}
         self._digests: dict[str, str] = {}
         self.digest = ""
         """Of all that was read last."""
+
+    def folders(self) -> list[Path]:
+        """Return the folders that were read last."""
+        return [Path(path) for path in self._stats if self._name(path) not in self._digests]
 
     def is_untouched(self) -> bool:
         """Tell whether nothing was written to since it was read, as far as the kernel's clock can tell that already."""

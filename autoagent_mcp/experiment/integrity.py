@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from autoagent_mcp._io import write_whole
 from autoagent_mcp.errors import DecisionRefused, SetupError
+from autoagent_mcp.experiment.alarm import Alarm
 from autoagent_mcp.experiment.changes import ACCEPTED, KINDS, TAMPERED, WATCHED, Changes, sentences
 from autoagent_mcp.experiment.fingerprints import PACKAGE, Fingerprints
 from autoagent_mcp.experiment.record import Record
@@ -31,7 +32,7 @@ _disk = anyio.CapacityLimiter(1)
 
 
 class Watch:
-    """Watches one workspace.
+    """Watches one workspace; `close` it in the end.
 
     Args:
         workspace: Which.
@@ -41,7 +42,10 @@ class Watch:
 
     def __init__(self, workspace: Workspace, record: Record, *, package: Path = PACKAGE) -> None:
         self._word = _word_of(workspace)
+        self._database = workspace.ledger
         self._record = record
+        self._alarm = Alarm()
+        self._looked_at: tuple[Path, ...] | None = None
         self._fingerprints = Fingerprints(workspace, package)
         self._changes = Changes()
         self._before_baseline: tuple[Thing, ...] = ()
@@ -55,7 +59,9 @@ class Watch:
         found = sentences(self._changes.waiting.values())
         return (*found, _HINT) if found else ()
 
-    async def look(self, tasks: Iterable[Task], hidden: Iterable[Task] = ()) -> tuple[str, ...]:
+    async def look(
+        self, tasks: Iterable[Task], hidden: Iterable[Task] = (), *, is_thorough: bool = True
+    ) -> tuple[str, ...]:
         """Look for changes, put back what is ours, enter what was found, and return `notices`.
 
         A server that only reads learns of changes from the ledger. Before the first experiment everything is taken as
@@ -64,6 +70,7 @@ class Watch:
         Args:
             tasks: The visible ones, as they were read last.
             hidden: The hidden ones.
+            is_thorough: Look at each file; else only where the kernel told of a write, see `Alarm`.
 
         Raises:
             LedgerError: An entry was changed and no copy of it is left, or nothing can be entered.
@@ -72,9 +79,19 @@ class Watch:
         async with self._looking:
             await self._catch_up()
             if self._record.ledger.writable:
-                with anyio.CancelScope(shield=True):
-                    await self._look(tuple(tasks), tuple(hidden))
+                tasks, hidden = tuple(tasks), tuple(hidden)
+                folders = tuple(task.folder for task in (*tasks, *hidden))
+                has_rung = self._alarm.rings() or folders != self._looked_at or bool(self._record.ledger.changed)
+                if is_thorough or has_rung:
+                    self._looked_at = None
+                    with anyio.CancelScope(shield=True):
+                        await self._look(tasks, hidden)
+                    self._looked_at = folders
             return self.notices
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._alarm.close()
 
     def require_accepted(self) -> None:
         """See that nothing waits for a person's word. Raises: DecisionRefused: something does."""
@@ -96,7 +113,16 @@ class Watch:
         self, tasks: tuple[Task, ...], hidden: tuple[Task, ...]
     ) -> tuple[tuple[Thing, ...], Accepted | None]:
         """Return everything as it is now, and a person's word about it."""
-        return self._fingerprints.take(tasks, hidden), _read(self._word)
+        now = self._fingerprints.take(tasks, hidden), _read(self._word)
+        self._alarm.watch(
+            {
+                **self._fingerprints.folders(),
+                **self._record.repo.ref_folders(),
+                self._database.parent: frozenset({self._database.name, f"{self._database.name}-wal"}),
+                self._word.parent: frozenset({self._word.name}),
+            }
+        )
+        return now
 
     async def _begin(self, now: tuple[Thing, ...]) -> None:
         """Enter how everything was when the call came that began the first experiment."""

@@ -46,6 +46,11 @@ class Refs:
         self._loose: list[str] = []
         self._turn = 0
 
+    def folders(self) -> dict[Path, frozenset[str] | None]:
+        """Return where git writes when it changes one of them: which names there, or None for all."""
+        below = ("reftable", REFS, EXPERIMENTS)
+        return {self._folder: frozenset({"packed-refs"}), **{self._folder / name: None for name in below}}
+
     def start(self, candidates: Iterable[str]) -> None:
         """Take the refs as they are, but those of experiments for what the ledger says of them.
 

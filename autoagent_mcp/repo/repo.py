@@ -170,6 +170,10 @@ class Repo:
         """Put back what others made of the refs below refs/autoagent, and return what was moved; each is told once."""
         return await self._in_thread(self._refs.take_moved)
 
+    def ref_folders(self) -> dict[Path, frozenset[str] | None]:
+        """Return the folders that git writes to when it changes one of those refs; see `Refs.folders`."""
+        return self._refs.folders()
+
     async def exclude(self, pattern: str) -> None:
         """Have git pass over files of ours here, without a line in a file of the user's; see `exclude.exclude`."""
         await self._in_thread(lambda: exclude.exclude(self._folder, pattern))

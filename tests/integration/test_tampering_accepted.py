@@ -28,10 +28,10 @@ async def test_a_persons_word_reaches_the_running_server(tmp_path: Path, monkeyp
     assert "Nothing waits" in accept_changes(workspace).stdout
     assert not workspace.ledger.exists()
     ledger = await Ledger.open(workspace)
+    record = Record(workspace, await Repo.open(workspace), ledger)
+    watch = Watch(workspace, record)
     try:
-        record = Record(workspace, await Repo.open(workspace), ledger)
         await record.load()
-        watch = Watch(workspace, record)
         tasks, _ = load_all(workspace.folder / "tasks")
         await record.begin(await record.repo.read(), "baseline")
         assert await watch.look(tasks) == ()
@@ -52,4 +52,5 @@ async def test_a_persons_word_reaches_the_running_server(tmp_path: Path, monkeyp
         watch.require_accepted()
         assert "Nothing waits" in accept_changes(workspace, "--yes").stdout
     finally:
+        watch.close()
         await ledger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import sqlite3
@@ -35,11 +36,11 @@ class Server(NamedTuple):
     record: Record
     workspace: Workspace
 
-    async def look(self) -> str:
-        """Look, as each call does."""
+    async def look(self, *, is_thorough: bool = False) -> str:
+        """Look, as each call does, or as one that measures or decides."""
         tasks, _ = load_all(self.workspace.folder / "tasks")
         hidden, _ = load_all(self.workspace.folder.parent / "hidden")
-        return "\n".join(await self.watch.look(tasks, hidden))
+        return "\n".join(await self.watch.look(tasks, hidden, is_thorough=is_thorough))
 
     async def begin(self) -> None:
         """Enter a first experiment."""
@@ -66,7 +67,8 @@ async def serving(workspace: Workspace) -> AsyncGenerator[Server]:
         record = Record(workspace, await Repo.open(workspace), ledger)
         await record.load()
         package = workspace.folder.parent / "package"
-        yield Server(Watch(workspace, record, package=package), record, workspace)
+        with closing(Watch(workspace, record, package=package)) as watch:
+            yield Server(watch, record, workspace)
     finally:
         await ledger.close()
 
@@ -302,3 +304,39 @@ def _things(body: str) -> tuple[Thing, ...]:
 
 def _without_ledger(refs: str) -> list[str]:
     return [line for line in refs.splitlines() if not line.endswith(LEDGER)]
+
+
+async def test_a_write_that_the_kernel_does_not_tell_of_is_found_where_something_is_decided(server: Server) -> None:
+    file = server.workspace.folder / "tasks" / "apple" / "instruction.md"
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        assert await server.look() == ""
+        mapped[0:1] = b"#"
+        mapped.flush()
+        assert "tasks apple" in await server.look(is_thorough=True)
+        assert "tasks apple" in await server.look()
+
+
+@pytest.mark.parametrize("level", ["apple", "tasks", "."])
+async def test_a_folder_that_stands_in_for_another_is_found(server: Server, level: str) -> None:
+    folder = (server.workspace.folder / "tasks" / "apple" / "instruction.md").parents[
+        {"apple": 0, "tasks": 1, ".": 2}[level]
+    ]
+    copy = server.workspace.folder.parent / "copy"
+    shutil.copytree(folder, copy, symlinks=True)
+    assert await server.look() == ""
+    inner = copy / (server.workspace.folder / "tasks" / "apple" / "instruction.md").relative_to(folder)
+    inner.write_text("Do nothing.\n", encoding="utf-8")
+    folder.rename(copy.with_name("old"))
+    copy.rename(folder)
+    assert "tasks apple" in await server.look()
+
+
+async def test_where_nothing_was_written_to_no_file_is_looked_at(server: Server) -> None:
+    await server.look()
+    file = server.workspace.folder / "tasks" / "apple" / "instruction.md"
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        await server.look()
+        await server.look()
+        mapped[0:1] = b"#"
+        mapped.flush()
+        assert await server.look() == ""
