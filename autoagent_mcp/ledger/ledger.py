@@ -381,10 +381,9 @@ class Ledger:
 
     def _check_seal(self) -> None:
         clear_unfinished(self._head_file)
-        sealed = self._sealed()
-        if sealed is None:
+        length, sha256 = self._sealed() or (0, "")
+        if length == 0:
             return
-        length, sha256 = sealed
         if self.length == 0:
             self.notices.append(f"An earlier ledger of this folder had {length} entries; it is not here any more.")
         elif self._hashes[length - 1 : length] != [sha256]:

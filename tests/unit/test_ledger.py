@@ -165,6 +165,17 @@ async def test_entries_cut_off_at_the_end_are_missed_until_that_was_told(workspa
         assert ledger.changed == []
 
 
+async def test_an_empty_ledger_that_was_left_is_neither_missed_nor_is_what_comes_after_it_a_change(
+    workspace: Workspace,
+) -> None:
+    await fill(workspace, count=0)
+    for _ in range(2):  # killed between an entry and the note of it
+        async with opened(workspace) as ledger:
+            await ledger.check_seal()
+            assert (ledger.changed, ledger.notices) == ([], [])
+            await ledger.append("note", Note(text="the first"))
+
+
 async def test_a_ledger_that_is_gone_as_a_whole_is_told_and_no_error(workspace: Workspace) -> None:
     await fill(workspace)
     shutil.rmtree(workspace.state)
