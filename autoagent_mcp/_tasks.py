@@ -1,7 +1,8 @@
-"""Tasks that live as long as a context, and a bell to wake one."""
+"""Tasks that live as long as a context, a bell to wake one, and the signals that ask all of them to end."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,12 @@ async def background_tasks() -> AsyncGenerator[TaskGroup]:
             group.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals to end at: SIGHUP not in a process that was started to outlive its terminal (`nohup`)."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
 
 
 class Bell:

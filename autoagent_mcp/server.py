@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -25,7 +24,7 @@ from mcp.types import (
 from typing_extensions import override
 
 from autoagent_mcp import __version__
-from autoagent_mcp._tasks import background_tasks
+from autoagent_mcp._tasks import background_tasks, ending_signals
 from autoagent_mcp.tools.boundary import Door
 from autoagent_mcp.workspace import Workspace
 
@@ -138,7 +137,7 @@ async def _end_on_signal(door: Door) -> None:
     The SDK installs no handler, and its stdin reader sits in a thread that cannot be cancelled, so the process ends
     here instead of unwinding.
     """
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+    with anyio.open_signal_receiver(*ending_signals()) as signals:
         async for number in signals:
             await door.close()
             logging.shutdown()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
+
+from pydantic import AwareDatetime
 
 from autoagent_mcp.models.base import Frozen
 
@@ -32,4 +33,4 @@ class Status(Frozen):
     """The next step of the loop."""
     spent_usd: float | None
     """By the model calls of all runs on visible tasks; None where a price is unknown."""
-    updated_at: datetime
+    updated_at: AwareDatetime

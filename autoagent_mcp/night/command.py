@@ -43,7 +43,7 @@ async def run_night(
         client="" if command else client,
         meta_model=model,
         variables={**found.variables, **declared},
-        until=_end(until, hours),
+        until=_end(until, hours, datetime.now().astimezone()),
         retry_sec=retry_sec,
         grace_sec=grace_sec,
     )
@@ -63,10 +63,9 @@ def _template(workspace: Workspace, command: tuple[str, ...], client: str, model
     return template(workspace, client, model, key_variables(workspace))
 
 
-def _end(until: str, hours: float | None) -> datetime | None:
+def _end(until: str, hours: float | None, now: datetime) -> datetime | None:
     if until and hours is not None:
         raise SetupError("--until and --hours were both given.", "Give one of them.")
-    now = datetime.now().astimezone()
     if hours is not None:
         return now + timedelta(hours=hours)
     if not until:
@@ -74,8 +73,14 @@ def _end(until: str, hours: float | None) -> datetime | None:
     found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", until)
     if found is None:
         raise SetupError(f"{until!r} is no time of the day.", "Write it as HH:MM, such as 07:30.")
-    end = now.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0)
-    return end if end > now else end + timedelta(days=1)
+    return next_time(int(found[1]), int(found[2]), now)
+
+
+def next_time(hour: int, minute: int, now: datetime) -> datetime:
+    """Return when the clocks here show this time next, also where they are set in between."""
+    here = now.astimezone().replace(tzinfo=None)
+    end = here.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (end if end > here else end + timedelta(days=1)).astimezone()
 
 
 def _summary(night: Night, status: Status | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,19 @@ class Journal:
         self._update(why=why, ended_at=now())
 
     def say(self, text: str) -> None:
-        """Tell people."""
-        sys.stdout.write(f"{now().astimezone():%H:%M:%S}  {text}\n")
-        sys.stdout.flush()
+        """Tell people, where there is still somebody to tell: a terminal may be closed, a disk full."""
+        with suppress(OSError):
+            sys.stdout.write(f"{now().astimezone():%H:%M:%S}  {text}\n")
+            sys.stdout.flush()
 
     def _update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of a night
         self.night = self.night.model_copy(update=changes)
         self._write()
 
     def _write(self) -> None:
-        write_whole(self.folder / "night.json", self.night.model_dump_json(indent=1), is_durable=False)
+        """A night is not given up for its record; and a client may have removed the folder."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self.folder / "night.json", self.night.model_dump_json(indent=1), is_durable=False)
+        except OSError as error:
+            self.say(f"The night's record cannot be written: {error.strerror}.")

@@ -11,10 +11,11 @@ import re
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from autoagent_mcp._text import clean
 from autoagent_mcp.models.base import Frozen
 
 _LIMITED = re.compile(
-    r"rate.?limit|usage limit|limit reached|hit your [\w -]*limit|quota|resource.?exhausted|too many requests"
+    r"rate.?limit|usage limit|limit reached|hit your [\w -]{0,40}limit|quota|resource.?exhausted|too many requests"
     r"|overloaded|\b(?:429|529)\b",
     re.IGNORECASE,
 )
@@ -54,7 +55,7 @@ def find(complaints: tuple[str, ...], now: datetime) -> Limit | None:
     for text in reversed(complaints):
         if found := _LIMITED.search(text):
             start = max(0, found.start() - 100)
-            return Limit(words=" ".join(text[start : start + 300].split()), until=_until(complaints, now))
+            return Limit(words=" ".join(clean(text[start : start + 300]).split()), until=_until(complaints, now))
     return None
 
 
@@ -77,7 +78,8 @@ def _after(text: str, now: datetime) -> datetime | None:
     if found is None:
         return None
     parts = _PARTS.findall(found[1])
-    return now + timedelta(seconds=sum(float(number) * _UNITS_SEC[unit.lower()] for number, unit in parts))
+    seconds = sum(float(number) * _UNITS_SEC[unit.lower()] for number, unit in parts)
+    return now + timedelta(seconds=seconds) if seconds < _LONGEST.total_seconds() else None
 
 
 def _clock(text: str, now: datetime) -> datetime | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+from autoagent_mcp._text import clean
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.night import Spend
 
@@ -22,7 +24,12 @@ _SHOWN_CHARS = 300
 _ACCOUNTS = (b'"result"', b'"turn.completed"', b'"step_finish"')
 """The types of events that say what was spent: Claude Code's and Gemini CLI's, Codex's, opencode's."""
 
+_MOST = 1e15
+"""What is said to be more, in dollars or tokens, is no account of anything."""
+
 Event = Mapping[str, Any]
+Part = tuple[float | None, float | None, float | None]
+"""Cost, tokens in and tokens out, each None where nothing is said of it."""
 
 
 class Output(Frozen):
@@ -39,22 +46,23 @@ class Output(Frozen):
     @property
     def end(self) -> str:
         """The last of it, for people."""
-        return " ".join(" / ".join(part for part in (*self.last[-2:], self.said) if part).split())[-_SHOWN_CHARS:]
+        words = " / ".join(part[-_SHOWN_CHARS:] for part in (*self.last[-2:], self.said) if part)
+        return " ".join(clean(words).split())[-_SHOWN_CHARS:]
 
 
 def read(log: Path) -> Output:
-    """Read a client's output."""
+    """Read a client's output; there is none left where the client cleaned up more than its own."""
     last: deque[bytes] = deque(maxlen=_LAST)
-    accounts: list[Event] = []
-    with log.open("rb") as file:
+    parts: list[Part] = []
+    with suppress(FileNotFoundError), log.open("rb") as file:
         while line := file.readline(_LINE_BYTES):
             if line.strip():
                 last.append(line)
             if any(name in line for name in _ACCOUNTS) and (event := _event(line)):
-                accounts.append(event)
+                parts.extend(_parts(event))
     ends = [(line, _event(line)) for line in last]
     return Output(
-        spend=_spend(accounts),
+        spend=_spend(parts),
         errors=tuple(json.dumps(event, ensure_ascii=False) for _, event in ends if event and _is_error(event)),
         last=tuple(line.decode(errors="replace").strip() for line, event in ends if event is None),
         said=next((words for _, event in reversed(ends) if event and (words := _said(event))), ""),
@@ -77,7 +85,7 @@ def _is_error(event: Event) -> bool:
     if kind == "rate_limit_event":  # Claude Code also tells of limits that are far off
         info = event.get("rate_limit_info")
         return isinstance(info, dict) and cast("Event", info).get("status") == "rejected"
-    return bool(event.get("error") or event.get("is_error") is True or kind in {"error", "turn.failed"})
+    return bool(event.get("error") or event.get("is_error") is True or kind in ("error", "turn.failed"))
 
 
 def _said(event: Event) -> str:
@@ -86,8 +94,7 @@ def _said(event: Event) -> str:
     return next((words for words in places if isinstance(words, str)), "")
 
 
-def _spend(accounts: list[Event]) -> Spend:
-    parts = [part for event in accounts for part in _parts(event)]
+def _spend(parts: list[Part]) -> Spend:
     cost, given, made = (_sum([part[i] for part in parts]) for i in range(3))
     if cost == 0 and (given or made):  # a model without a price is not one without a cost
         cost = None
@@ -103,8 +110,8 @@ def _sum(values: list[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _parts(event: Event) -> Iterator[tuple[float | None, float | None, float | None]]:
-    """Return cost, tokens in and tokens out, each None where the event does not say."""
+def _parts(event: Event) -> Iterator[Part]:
+    """Return what an event says was used."""
     kind = event.get("type")
     if kind == "result":
         usage = _table(event, "usage") or _table(event, "stats")
@@ -128,4 +135,6 @@ def _table(event: Event, key: str) -> Event:
 
 def _number(event: Event, key: str) -> float | None:
     value = event.get(key)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < _MOST else None

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import anyio
 import anyio.to_thread
 
+from autoagent_mcp._text import clip
 from autoagent_mcp.errors import SetupError
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.night import Ending, Session
@@ -22,6 +23,8 @@ GIVE_UP = 10
 """Starts in a row that got nothing done. With the waits between them that is over an hour, as an outage may last."""
 _LONGEST_WAIT_SEC = 1800.0
 _POLL_SEC = 0.5
+_NEXT_CHARS = 2_000
+"""Of the step that was said last to be next; what a command line can hold ends at 128 KB."""
 _MARGIN = timedelta(seconds=5)
 """After the end of a rate limit, as clocks differ."""
 
@@ -110,7 +113,8 @@ class Shift:
 
     def _prompt(self) -> str:
         status = self._watch.status()
-        return f"{_PROMPT} What was said last to be next: {status.next}" if status and status.next else _PROMPT
+        step = clip(status.next, _NEXT_CHARS) if status else ""
+        return f"{_PROMPT} What was said last to be next: {step}" if step else _PROMPT
 
     async def _wait(self, session: Session, limit: limits.Limit | None, end: str, *, is_idle: bool) -> str:
         self._limited = (self._limited if is_idle else 0) + 1 if limit else 0

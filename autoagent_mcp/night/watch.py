@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import anyio
 from pydantic import ValidationError
 
+from autoagent_mcp._tasks import ending_signals
 from autoagent_mcp.models.status import Status
 from autoagent_mcp.workspace import Workspace
 
@@ -24,7 +25,7 @@ class Watch:
 
     async def heed_signals(self) -> None:
         """Note the first signal that asks this process to end."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        with anyio.open_signal_receiver(*ending_signals()) as signals:
             async for number in signals:
                 self.signal = self.signal or number
 

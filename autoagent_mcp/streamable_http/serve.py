@@ -6,7 +6,6 @@ All sessions share one lab, so that whoever calls sees the same run. Nothing but
 from __future__ import annotations
 
 import ipaddress
-import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 
+from autoagent_mcp._tasks import ending_signals
 from autoagent_mcp._web import listen, serving
 from autoagent_mcp.errors import SetupError
 from autoagent_mcp.server import build_server, log_to_workspace
@@ -59,7 +59,7 @@ async def serve_http(
             max_sessions=_MAX_SESSIONS,
             transport_security=_security((*_LOOPBACK, _in_url(address), *names)),
         )
-        with anyio.open_signal_receiver(*_ending_signals()) as signals:
+        with anyio.open_signal_receiver(*ending_signals()) as signals:
             async with server.session_manager.run(), serving(BearerOnly(app, token), listener, ImpatientProtocol):
                 sys.stderr.write(f"{told} SIGINT or SIGTERM ends it.\n")
                 sys.stdout.write(f"http://{_in_url(address)}:{listener.getsockname()[1]}{_PATH}\n")
@@ -105,9 +105,3 @@ def _security(hosts: Iterable[str]) -> TransportSecuritySettings:
 
 def _in_url(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
-
-
-def _ending_signals() -> list[signal.Signals]:
-    """SIGHUP too, but for a server that was started to outlive its terminal (`nohup`)."""
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]

@@ -19,6 +19,7 @@ from support.workspaces import NO_MODEL, git, harness, make_workspace
 
 from autoagent_mcp.models.night import Night
 from autoagent_mcp.models.status import Status
+from autoagent_mcp.night.command import next_time
 from autoagent_mcp.workspace import Workspace
 
 IDLE = harness("# idea\nasync def run_task(environment, instruction):\n    return 'nothing'")
@@ -161,6 +162,7 @@ def test_the_hour_ends_the_night(workspace: Workspace) -> None:
         ((), "needs either a client or a command"),
         (("--client", "claud-code"), "claude-code"),
         (("--until", "25:00", "--", "true"), "HH:MM"),
+        (("--hours", "inf", "--", "true"), "8760"),
         (("--until", "07:00", "--hours", "1", "--", "true"), "Give one of them"),
         (("--", "no-such-client-anywhere"), "cannot be started"),
     ],
@@ -168,7 +170,7 @@ def test_the_hour_ends_the_night(workspace: Workspace) -> None:
 def test_a_wish_that_cannot_be_is_refused(workspace: Workspace, words: tuple[str, ...], says: str) -> None:
     process = night(workspace, *words)
     told, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode in {1, 2}
     assert says in told
     assert "Traceback" not in told
 
@@ -195,6 +197,79 @@ def test_an_end_that_was_said_before_the_night_does_not_end_it(workspace: Worksp
     code, told, found = spent(workspace, f"import pathlib; pathlib.Path({str(workspace.stop)!r}).touch()")
     assert (code, found.why, len(found.sessions)) == (0, "A person said stop.", 1)
     assert "Experiments: 0 new, 4 in all." in told
+
+
+HOSTILE = """
+import json, pathlib, sys
+state = pathlib.Path(STATE)
+status = dict(version=1, server_pid=1, server_version="1", is_serving=True, is_looping=True, running=None, done="")
+status |= dict(experiments=1, incumbent=None, passed=None, trials=None, spent_usd=None)
+status["updated_at"] = "2026-01-01T00:00:00Z"
+if (state / "status.json").exists():
+    assert "\\0" not in sys.argv[-1] and len(sys.argv[-1]) < 100_000
+    (state / "stop").touch()
+else:
+    (state / "status.json").write_text(json.dumps(status | UPDATE))
+    sys.stdout.buffer.write(bytes(range(256)) * 1000)
+    print(json.dumps({"type": ["result"], "usage": {"input_tokens": float("inf")}, "total_cost_usd": -5}))
+    sys.exit("rate limit: try again in 99999999999999999999999999 days")
+"""
+
+
+@pytest.mark.parametrize(
+    "update", ['{"next": "a\\0b"}', '{"next": "long " * 50_000}', '{"next": "x", "updated_at": "2026-01-01T00:00:00"}']
+)
+def test_a_client_that_writes_what_it_likes_does_not_end_the_night(workspace: Workspace, update: str) -> None:
+    workspace.state.mkdir()
+    script = HOSTILE.replace("STATE", repr(str(workspace.state))).replace("UPDATE", update)
+    code, told, found = spent(workspace, script)
+    assert (code, found.why) == (0, "A person said stop."), told
+    assert [session.ending for session in found.sessions] == ["limited", "ended"]
+    assert found.client_cost_usd is None
+    assert told.replace("\n", "").isprintable()
+
+
+def test_a_client_that_removes_the_nights_own_files_does_not_end_it(workspace: Workspace) -> None:
+    """`git clean -fdx` does that."""
+    script = f"""
+import pathlib, shutil, sys
+seen = pathlib.Path({str(workspace.folder)!r}, "seen")
+state = pathlib.Path({str(workspace.state)!r})
+if seen.exists():
+    (state / "stop").touch()
+else:
+    seen.touch()
+    shutil.rmtree(state)
+"""
+    code, told, found = spent(workspace, script)
+    assert (code, found.why) == (0, "A person said stop."), told
+    assert [session.ending for session in found.sessions] == ["stopped", "ended"]
+
+
+def test_a_night_that_was_to_outlive_its_terminal_does(workspace: Workspace) -> None:
+    state = str(workspace.state)
+    script = f"""
+import os, pathlib, signal
+ended = pathlib.Path({state!r}, "hung-up")
+if ended.exists():
+    pathlib.Path({state!r}, "stop").touch()
+ended.touch()
+os.kill(os.getppid(), signal.SIGHUP)
+"""
+    command = [*AUTOAGENT, "--workspace", str(workspace.folder), "night", *QUICK, "--", sys.executable, "-c", script]
+    done = subprocess.run(["nohup", *command], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, record(workspace).why) == (0, "A person said stop."), done.stdout
+
+
+@pytest.mark.parametrize(("day", "end"), [(24, "2026-10-25T06:30+00:00"), (25, "2026-10-26T06:30+00:00")])
+def test_the_hour_is_that_of_the_clock_on_the_wall(day: int, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")  # whose clocks go back in the night to the 25th
+        time.tzset()
+        evening = datetime(2026, 10, day, 20, tzinfo=timezone.utc)
+        assert next_time(7, 30, evening) == datetime.fromisoformat(end)
+        assert next_time(23, 30, evening) - evening == timedelta(hours=1.5 if day == 24 else 2.5)
+    time.tzset()
 
 
 def test_after_a_persons_stop_no_night_begins(workspace: Workspace) -> None:

@@ -37,6 +37,8 @@ def at(day: int, hour: int, minute: int = 0, month: int = 10) -> datetime:
         ("Usage limit reached, resets 7pm (Mars/Olympus)", at(9, 19)),
         (f"usage limit reached|{int(at(8, 20).timestamp())}", None),
         ("rate limit, try again in 900 days", None),
+        (f"rate limit, try again in {400 * '9'} days", None),
+        (f"{80_000 * 'hit your '}limit reached", None),  # seconds, where looking back is not bounded hours
     ],
 )
 def test_a_limit_is_seen_and_its_end_read(text: str, until: datetime | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def output(folder: Path, *lines: object) -> Output:
             [{"type": "turn.completed", "usage": {"input_tokens": 3, "output_tokens": 4}}] * 2,
             Spend(input_tokens=6, output_tokens=8),
         ),
+        (
+            [
+                {**CLAUDE, "total_cost_usd": cost, "usage": {"input_tokens": cost, "output_tokens": 1}}
+                for cost in (math.inf, math.nan, -5, 10**300)
+            ],
+            Spend(output_tokens=4),
+        ),
+        (['{"type": ["result"], "usage": {}}', '{"type": {"result": 1}}'], Spend()),
         (
             [{"type": "result", "stats": {"input_tokens": 3, "output_tokens": 4}}],
             Spend(input_tokens=3, output_tokens=4),
