@@ -327,6 +327,21 @@ def report(
     typer.echo(written.index)
 
 
+@app.command()
+def view(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free one.")] = 0,
+) -> None:
+    """Serve the report's page on this machine, updating by itself while a night goes on, until SIGINT or SIGTERM.
+
+    The only line on stdout is the address to open, with a token that lets in who has it. Nothing can be changed there.
+    It works beside a running server, and before the first run.
+    """
+    from autoagent_mcp.view.serve import serve_view  # noqa: PLC0415 - see the module's docstring
+
+    anyio.run(partial(serve_view, context.obj, port=port))
+
+
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:

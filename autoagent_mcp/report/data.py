@@ -21,6 +21,7 @@ from autoagent_mcp.report.overview import facts, overview, parent_of, statuses
 from autoagent_mcp.report.reading import Reading
 
 Json = dict[str, Any]
+Diffs = dict[tuple[str, str], list[Json]]
 
 VERSION = 1
 TRIAL_COLUMNS = (
@@ -46,10 +47,16 @@ file with its trace, null where that is not on disk; `flags` counts notices, che
 
 
 class PageData:
-    """Takes in a reading's runs one by one, and tells at the end what the page shows."""
+    """Takes in a reading's runs one by one, and tells at the end what the page shows.
 
-    def __init__(self, reading: Reading) -> None:
+    Args:
+        reading: The workspace.
+        known: Diffs that were made before, by the trees of what they compare; new ones are added.
+    """
+
+    def __init__(self, reading: Reading, known: Diffs | None = None) -> None:
         self._reading = reading
+        self._known = known if known is not None else {}
         self._book = reading.book
         self._tasks: dict[str, int] = {}
         self._runs: list[Json] = []
@@ -121,10 +128,13 @@ class PageData:
         return found
 
     async def _diff(self, before: Experiment, now: Experiment) -> list[Json] | None:
-        files = [await self._files(one) for one in (before, now)]
-        if files[0] is None or files[1] is None:
-            return None
-        return await anyio.to_thread.run_sync(diffs.diff, files[0], files[1])
+        trees = before.candidate.tree, now.candidate.tree
+        if trees not in self._known:
+            files = [await self._files(one) for one in (before, now)]
+            if files[0] is None or files[1] is None:
+                return None
+            self._known[trees] = await anyio.to_thread.run_sync(diffs.diff, files[0], files[1])
+        return self._known[trees]
 
     async def _files(self, one: Experiment) -> Mapping[str, bytes] | None:
         """Return a candidate's files; None where git has lost them."""

@@ -39,6 +39,8 @@ SCRIPTS = (
     "app.js",
 )
 """In the order in which they are run."""
+LIVE = "live.js"
+"""Before the last one, on a page that comes from a server."""
 
 
 def page(title: str, document: dict[str, Any] | None) -> str:
@@ -46,11 +48,12 @@ def page(title: str, document: dict[str, Any] | None) -> str:
 
     Args:
         title: The workspace's name.
-        document: Its data; None where the page shall fetch `data.json` from where it comes from.
+        document: Its data; None for a page that fetches `data.json`, again and again, from where it comes from.
     """
     styles = [asset(name) for name in STYLES]
-    scripts = [asset(name) for name in SCRIPTS]
-    rules = policy(styles, scripts, is_live=document is None)
+    is_live = document is None
+    scripts = [asset(name) for name in (*SCRIPTS[:-1], *([LIVE] if is_live else []), SCRIPTS[-1])]
+    rules = policy(styles, scripts, is_live=is_live)
     packed = pack(document) if document is not None else ""
     return "".join(
         (

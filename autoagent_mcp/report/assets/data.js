@@ -7,12 +7,8 @@ autoagent.unpack = async (packed) => {
   return JSON.parse(await new Response(stream).text());
 };
 
-/* Read the data: out of the page, or from the server that the page came from. */
-autoagent.load = async () => {
-  const packed = document.getElementById("data").textContent.trim();
-  const data = packed ? await autoagent.unpack(packed) : await (await fetch("data.json")).json();
-  autoagent.take(data);
-};
+/* Read the data out of the page. */
+autoagent.load = () => autoagent.unpack(document.getElementById("data").textContent.trim());
 
 autoagent.take = (data) => {
   const columns = data.trial_columns;

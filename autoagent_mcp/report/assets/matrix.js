@@ -13,15 +13,15 @@
 
   autoagent.matrix = () => {
     const { el, data } = autoagent;
-    const view = { wanted: "", order: "name", only: "", end: 0 };
+    const view = autoagent.memory("matrix", { wanted: "", order: "name", only: "", end: 0 });
     const grid = el("div", { class: "scroll matrix", role: "region", "aria-label": "Tasks by experiments" });
     const bar = el("div", { class: "pager" });
     const draw = () => {
       const shown = columns(view);
-      view.end = Math.min(Math.max(view.end || shown.length, Math.min(COLUMNS, shown.length)), shown.length);
-      const part = shown.slice(Math.max(0, view.end - COLUMNS), view.end);
+      const end = Math.min(Math.max(view.end || shown.length, Math.min(COLUMNS, shown.length)), shown.length);
+      const part = shown.slice(Math.max(0, end - COLUMNS), end);
       grid.replaceChildren(drawn(part, rows(view, part)));
-      drawPager(bar, view, shown.length, draw);
+      drawPager(bar, end, shown.length, (to) => ((view.end = to < shown.length ? to : 0), draw()));
     };
     draw();
     const change = (name) => (event) => ((view[name] = event.target.value), (view.end = 0), draw());
@@ -32,9 +32,9 @@
       el(
         "div",
         { class: "bar" },
-        el("input", { type: "search", class: "search", placeholder: "Search tasks  ( / )", "aria-label": "Search tasks", oninput: change("wanted") }),
-        choice("Order of tasks", [["name", "by name"], ["hard", "hardest first"], ["moved", "most changed first"]], change("order")),
-        choice("Which experiments", [["", "all experiments"], ["kept", "kept only"], ["measured", "measured on the suite"]], change("only")),
+        el("input", { type: "search", class: "search", placeholder: "Search tasks  ( / )", "aria-label": "Search tasks", value: view.wanted, oninput: change("wanted") }),
+        choice("Order of tasks", [["name", "by name"], ["hard", "hardest first"], ["moved", "most changed first"]], view.order, change("order")),
+        choice("Which experiments", [["", "all experiments"], ["kept", "kept only"], ["measured", "measured on the suite"]], view.only, change("only")),
         bar,
       ),
       el("p", { class: "legend" }, LEGEND.map(([letter, title]) => el("span", {}, el("i", { class: "cell", "data-c": letter }, GLYPHS[letter]), title))),
@@ -50,9 +50,9 @@
     return all.length > 0 && el("details", { class: "about" }, el("summary", {}, "About this suite"), el("ul", {}, all.map((one) => el("li", {}, one))));
   };
 
-  const choice = (label, options, onchange) => {
+  const choice = (label, options, chosen, onchange) => {
     const { el } = autoagent;
-    return el("select", { "aria-label": label, onchange }, options.map(([value, title]) => el("option", { value }, title)));
+    return el("select", { "aria-label": label, onchange }, options.map(([value, title]) => el("option", { value, selected: value === chosen }, title)));
   };
 
   const columns = ({ only }) =>
@@ -125,17 +125,16 @@
     next.focus();
   };
 
-  const drawPager = (bar, view, total, draw) => {
+  const drawPager = (bar, end, total, turn) => {
     const { el, add } = autoagent;
     bar.replaceChildren();
     if (total <= COLUMNS) return;
-    const go = (end) => () => ((view.end = end), draw());
-    const first = Math.max(1, view.end - COLUMNS + 1);
+    const first = Math.max(1, end - COLUMNS + 1);
     add(
       bar,
-      el("button", { type: "button", disabled: first === 1, onclick: go(view.end - COLUMNS) }, "‹ Earlier"),
-      `${first} to ${view.end} of ${total} experiments`,
-      el("button", { type: "button", disabled: view.end === total, onclick: go(Math.min(total, view.end + COLUMNS)) }, "Later ›"),
+      el("button", { type: "button", disabled: first === 1, onclick: () => turn(end - COLUMNS) }, "‹ Earlier"),
+      `${first} to ${end} of ${total} experiments`,
+      el("button", { type: "button", disabled: end === total, onclick: () => turn(end + COLUMNS) }, "Later ›"),
     );
   };
 }

@@ -103,7 +103,7 @@
 
   const notices = () => {
     const { el, data, link } = autoagent;
-    const going = data.runs.filter((run) => run.is_going_on).map((run) => [`Run ${run.id} (${run.kind}) had not ended when this page was written: `, link(["experiments", run.experiment], `experiment ${run.experiment}`), "."]);
+    const going = data.runs.filter((run) => run.is_going_on).map((run) => [autoagent.follow ? `Run ${run.id} (${run.kind}) goes on: ` : `Run ${run.id} (${run.kind}) had not ended when this page was written: `, link(["experiments", run.experiment], `experiment ${run.experiment}`), "."]);
     const review = data.headline.review ? [`Review, run ${data.headline.review.run}: ${data.headline.review.figures}. ${data.headline.review.believed.join(" ")}`] : [];
     const all = [...review, ...(data.headline.doubts ?? []), ...data.notices, ...going];
     return all.length > 0 && el("section", { class: "doubts" }, el("h2", {}, "To know before you believe it"), el("ul", {}, all.map((one) => el("li", {}, one))));
@@ -118,9 +118,11 @@
     const { el, data, section } = autoagent;
     const rows = data.reigns.filter(([n], place) => n !== data.baseline || place > 0).reverse();
     if (!rows.length) return false;
-    const list = el("ol", { class: "kept" }, rows.slice(0, KEPT_SHOWN).map(reign));
-    const more = el("button", { type: "button", onclick: () => (more.remove(), list.append(...rows.slice(KEPT_SHOWN).map(reign))) }, `Show all ${rows.length}`);
-    return section("What was kept", list, rows.length > KEPT_SHOWN && more);
+    const view = autoagent.memory("kept", { shown: KEPT_SHOWN });
+    const list = el("ol", { class: "kept" }, rows.slice(0, view.shown).map(reign));
+    const showAll = () => (more.remove(), (view.shown = Infinity), list.append(...rows.slice(KEPT_SHOWN).map(reign)));
+    const more = el("button", { type: "button", onclick: showAll }, `Show all ${rows.length}`);
+    return section("What was kept", list, rows.length > view.shown && more);
   };
 
   const reign = ([n, , since]) => {

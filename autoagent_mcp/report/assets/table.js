@@ -7,6 +7,7 @@
 autoagent.table = ({ rows, columns, sort = [], search, filters = [], href, label, pageSize = 100 }) => {
   const { el, add, format } = autoagent;
   const core = TableCore;
+  const memory = autoagent.memory(`table ${label}`, {});
   const words = search ? new Map(rows.map((row) => [row, search(row).toLowerCase()])) : null;
   const table = core.createTable({
     data: rows,
@@ -29,12 +30,12 @@ autoagent.table = ({ rows, columns, sort = [], search, filters = [], href, label
     autoResetPageIndex: false,
     onStateChange: () => {},
   });
-  let state = { ...table.initialState, sorting: sort, pagination: { pageIndex: 0, pageSize } };
+  let state = memory.state ?? { ...table.initialState, sorting: sort, pagination: { pageIndex: 0, pageSize } };
   table.setOptions((before) => ({
     ...before,
     state,
     onStateChange: (update) => {
-      state = typeof update === "function" ? update(state) : update;
+      memory.state = state = typeof update === "function" ? update(state) : update;
       table.setOptions((options) => ({ ...options, state }));
       draw();
     },
@@ -63,7 +64,7 @@ autoagent.table = ({ rows, columns, sort = [], search, filters = [], href, label
 
   function searchBox() {
     const typed = (event) => first(() => table.setGlobalFilter(event.target.value.trim().toLowerCase()));
-    return el("input", { type: "search", class: "search", placeholder: "Search  ( / )", "aria-label": "Search", oninput: typed });
+    return el("input", { type: "search", class: "search", placeholder: "Search  ( / )", "aria-label": "Search", value: state.globalFilter, oninput: typed });
   }
 
   function select({ id, title }) {
@@ -74,7 +75,7 @@ autoagent.table = ({ rows, columns, sort = [], search, filters = [], href, label
       "select",
       { "aria-label": title, onchange: chosen },
       el("option", { value: "" }, title),
-      values.map((value) => el("option", { value }, value)),
+      values.map((value) => el("option", { value, selected: value === table.getColumn(id).getFilterValue() }, value)),
     );
   }
 

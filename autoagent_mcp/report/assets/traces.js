@@ -19,11 +19,11 @@
   autoagent.loadTrace = async (trial) => {
     const run = autoagent.runOf(trial).id;
     const name = `${run}/${trial.id}`;
-    if (!kept.has(name)) {
-      kept.set(name, await autoagent.unpack(await delivered(name, `traces/${run}/${trial.trace}.js`)));
+    if (!kept.has(trial)) {
+      kept.set(trial, await autoagent.unpack(await delivered(name, `traces/${run}/${trial.trace}.js`)));
       if (kept.size > KEPT) kept.delete(kept.keys().next().value);
     }
-    return kept.get(name);
+    return kept.get(trial);
   };
 
   const delivered = (name, url) =>

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autoagent_mcp.report import page as page_room
-from autoagent_mcp.report.page import SCRIPTS, STYLES, VENDORED, page
+from autoagent_mcp.report.page import LIVE, SCRIPTS, STYLES, VENDORED, page
 
 ASSETS = Path(page_room.__file__).parent / "assets"
 OWN = sorted(path for path in ASSETS.iterdir() if path.is_file())
@@ -29,7 +29,7 @@ def test_vendored_files_are_those_of_the_manifest_and_each_package_has_its_licen
 
 def test_every_file_is_in_the_page_and_is_short() -> None:
     names = {path.name for path in OWN}
-    assert names == {name for name in (*SCRIPTS, *STYLES) if "/" not in name}
+    assert names == {name for name in (*SCRIPTS, LIVE, *STYLES) if "/" not in name}
     assert {path.name for path in OWN if len(path.read_text(encoding="utf-8").splitlines()) > 400} == set()
 
 
@@ -37,6 +37,13 @@ def test_every_file_is_in_the_page_and_is_short() -> None:
 def test_no_script_of_ours_makes_markup_or_code_of_text(path: Path) -> None:
     banned = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|https?://"
     assert re.findall(banned, path.read_text(encoding="utf-8")) == []
+
+
+def test_a_page_from_a_server_asks_it_and_one_from_a_file_asks_nobody() -> None:
+    live, sent = page("a", None), page("a", {})
+    assert "connect-src 'self'" in live
+    assert "autoagent.follow = " in live
+    assert "autoagent.follow = " not in sent
 
 
 def test_the_policy_names_each_script_and_nothing_else() -> None:

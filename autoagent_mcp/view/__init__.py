@@ -1,0 +1,1 @@
+"""Serves the page live while a night goes on: to who knows its address, on this machine alone, and only to be read."""
