@@ -18,6 +18,7 @@ import typer
 
 from autoagent_mcp import __version__
 from autoagent_mcp.errors import AutoagentError
+from autoagent_mcp.morning import add_commands
 from autoagent_mcp.workspace import Workspace
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
@@ -192,23 +193,6 @@ def stop(
 
 
 @app.command()
-def review(
-    context: typer.Context,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=50, help="Pairs of each task; asked again, there are so many more.")
-    ] = 4,
-) -> None:
-    """Try the incumbent beside the baseline in fresh trials, hidden tasks too, and say what may be believed.
-
-    What was kept provisionally is confirmed, or rolled back where the baseline beats it; else nothing is changed. For
-    the morning after: no server may be at work on the workspace meanwhile. Status 1 where it was stopped early.
-    """
-    from autoagent_mcp.review import review as run_review  # noqa: PLC0415 - see the module's docstring
-
-    raise typer.Exit(1 if anyio.run(run_review, context.obj, rounds) is None else 0)
-
-
-@app.command()
 def init(
     context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(help="Made where it is missing; else where you are.")] = None,
@@ -286,7 +270,9 @@ def night(
     ] = "",
     model: Annotated[str, typer.Option(help="The client's model: for its template, and for the ledger.")] = "",
     until: Annotated[str, typer.Option(metavar="HH:MM", help="When it ends at the latest, by the local clock.")] = "",
-    hours: Annotated[float | None, typer.Option(min=0, help="After how many hours it ends at the latest.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0, max=8760, help="After how many hours it ends at the latest.")
+    ] = None,
     retry_sec: Annotated[
         float, typer.Option(min=0, help="The first wait after a start without result; the next take twice as long.")
     ] = 15,
@@ -303,28 +289,6 @@ def night(
 
     wishes = partial(run_night, context.obj, tuple(command or ()), client=client, model=model)
     raise typer.Exit(anyio.run(partial(wishes, until=until, hours=hours, retry_sec=retry_sec, grace_sec=grace_sec)))
-
-
-@app.command()
-def report(
-    context: typer.Context,
-    out: Annotated[
-        Path | None, typer.Option(help="The page's folder; a page that is there is replaced. Else .autoagent/report.")
-    ] = None,
-) -> None:
-    """Write a page that shows what happened: what was gained, whether to believe it, and every trial step by step.
-
-    index.html opens from the file system, without server or network, and may be sent alone; the traces lie beside it.
-    It works beside a running server.
-    """
-    from autoagent_mcp.report.writing import write_report  # noqa: PLC0415 - see the module's docstring
-
-    written = anyio.run(write_report, context.obj, out)
-    typer.echo(
-        f"Experiments: {written.experiments}, trials: {written.trials}, traces: {written.traces}. "
-        f"The page has {written.page_bytes / 1e6:.1f} MB, the traces {written.traces_bytes / 1e6:.1f} MB:"
-    )
-    typer.echo(written.index)
 
 
 @app.command()
@@ -361,6 +325,9 @@ def clean(
     from autoagent_mcp.clean import clean as remove  # noqa: PLC0415 - see the module's docstring
 
     anyio.run(partial(remove, older_than, is_rehearsal=dry_run))
+
+
+add_commands(app)
 
 
 def main() -> None:

@@ -36,15 +36,18 @@ def path_of(run_id: str, number: int) -> Path:
     return Path("traces", run_id, f"{number}.js")
 
 
-def call(run_id: str, trial: Trial, files: TrialFiles) -> bytes:
-    """Return the call that hands a trial to the page."""
-    head = trial.model_dump_json().encode()
-    document = b'{"trial":%s,"trajectory":%s,"files":%s}' % (
-        head,
+def document(trial: Trial, files: TrialFiles) -> bytes:
+    """Return a trial with its trajectory and its other files, as JSON."""
+    return b'{"trial":%s,"trajectory":%s,"files":%s}' % (
+        trial.model_dump_json().encode(),
         _trajectory(str(files.trajectory)),
         json.dumps(_files(str(files.folder))).encode(),
     )
-    packed = base64.b64encode(gzip.compress(document, _LEVEL, mtime=0))
+
+
+def call(run_id: str, trial: Trial, files: TrialFiles) -> bytes:
+    """Return the call that hands a trial to the page."""
+    packed = base64.b64encode(gzip.compress(document(trial, files), _LEVEL, mtime=0))
     return b'autoagent.deliver(%s,"%s");\n' % (json.dumps(f"{run_id}/{trial.id}").encode(), packed)
 
 
