@@ -125,7 +125,9 @@ def _parts(event: Event) -> Iterator[Part]:
     elif kind == "step_finish":
         part = _table(event, "part")
         tokens = _table(part, "tokens")
-        yield _number(part, "cost"), _number(tokens, "input"), _number(tokens, "output")
+        cache = _table(tokens, "cache")
+        given = _sum([_number(tokens, "input"), _number(cache, "read"), _number(cache, "write")])
+        yield _number(part, "cost"), given, _sum([_number(tokens, "output"), _number(tokens, "reasoning")])
 
 
 def _table(event: Event, key: str) -> Event:

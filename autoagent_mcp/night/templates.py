@@ -91,8 +91,9 @@ def _gemini(_: str, __: dict[str, Any], model: str) -> Template:
 
 
 def _opencode(_: str, entry: dict[str, Any], model: str) -> Template:
-    allowed = {"*": "deny", f"{NAME}_*": "allow"} | dict.fromkeys(("read", "edit", "glob", "grep", "list"), "allow")
-    settings = json.dumps({"mcp": {NAME: entry}, "permission": allowed})
+    tools = {"*": "deny", f"{NAME}_*": "allow"} | dict.fromkeys(("read", "glob", "grep", "list"), "allow")
+    edits = {"*": "allow"} | dict.fromkeys(("tasks/**", ".autoagent/**", "autoagent.toml", "results.tsv"), "deny")
+    settings = json.dumps({"mcp": {NAME: entry}, "permission": {**tools, "edit": edits}})
     command = ("opencode", "run", "--format", "json", *(("--model", model) if model else ()), BRIEF)
     return Template(command=command, variables={"OPENCODE_CONFIG_CONTENT": settings})
 

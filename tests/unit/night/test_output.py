@@ -17,6 +17,13 @@ CLAUDE = {
     "total_cost_usd": 1.25,
     "usage": {"input_tokens": 10, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 5, "output_tokens": 7},
 }
+OPENCODE = {
+    "type": "step_finish",
+    "part": {
+        "cost": 0.5,
+        "tokens": {"total": 120, "input": 60, "output": 15, "reasoning": 5, "cache": {"write": 0, "read": 40}},
+    },
+}
 QUOTED = {"type": "user", "content": 'a file with {"type": "result", "total_cost_usd": 99} and error 429'}
 
 
@@ -46,10 +53,7 @@ def output(folder: Path, *lines: object) -> Output:
             [{"type": "result", "stats": {"input_tokens": 3, "output_tokens": 4}}],
             Spend(input_tokens=3, output_tokens=4),
         ),
-        (
-            [{"type": "step_finish", "part": {"cost": 0.5, "tokens": {"input": 1, "output": 2}}}] * 2,
-            Spend(cost_usd=1.0, input_tokens=2, output_tokens=4),
-        ),
+        ([OPENCODE] * 2, Spend(cost_usd=1.0, input_tokens=200, output_tokens=40)),
         ([{"type": "step_finish", "part": {"cost": 0, "tokens": {"input": 1}}}], Spend(input_tokens=1)),
         ([{"type": "result", "total_cost_usd": "much"}, '{"type": "result"', '["result"]'], Spend()),
         ([], Spend()),

@@ -68,3 +68,6 @@ def test_opencode_gets_all_in_a_variable(tmp_path: Path) -> None:
     server(settings["mcp"]["autoagent"], tmp_path)
     assert settings["permission"]["autoagent_*"] == "allow"
     assert settings["permission"]["*"] == "deny"
+    edits = settings["permission"]["edit"]
+    assert next(iter(edits)) == "*", "the last rule that fits is the one that counts"
+    assert (edits["*"], edits["tasks/**"], edits["autoagent.toml"]) == ("allow", "deny", "deny")
