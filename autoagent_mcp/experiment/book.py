@@ -146,10 +146,14 @@ class Book:
         """The first harness that was kept; a first run that crashed is none."""
         return self.experiments[self._lineage[0]]
 
+    def lineage(self, last: int = 1_000_000) -> tuple[Experiment, ...]:
+        """The baseline and the last so many of the changes on which the incumbent stands, oldest first."""
+        return tuple(self.experiments[n] for n in (*self._lineage[:1], *self._lineage[1:][-last:]))
+
     @property
-    def lineage(self) -> tuple[Experiment, ...]:
-        """What was kept, oldest first, from the baseline to the incumbent, without what was rolled back."""
-        return tuple(self.experiments[n] for n in self._lineage)
+    def changes(self) -> int:
+        """How many changes the incumbent stands on."""
+        return max(len(self._lineage) - 1, 0)
 
     @property
     def unconfirmed(self) -> tuple[Experiment, ...]:

@@ -17,7 +17,7 @@ SHOWN = 6
 """So many of the last experiments."""
 _NOTICES_SHOWN = 3
 _FEW_PREDICTED = 20
-_CHANGES_SHOWN = 5
+CHANGES_SHOWN = 5
 _CAUSES_SHOWN = 6
 _CAUSE_CHARS = 160
 _GOAL_CHARS = 350
@@ -40,7 +40,9 @@ class State(Frozen):
     """What program.md says it is; empty where it says nothing."""
     incumbent: Experiment | None
     lineage: tuple[Experiment, ...]
-    """What was kept, oldest first; see `Book.lineage`."""
+    """The baseline and the last `CHANGES_SHOWN` changes that were kept since, oldest first."""
+    changes: int
+    """How many there are in all."""
     causes: tuple[Cause, ...]
     """Why the incumbent's trials fail."""
     experiments: int
@@ -73,7 +75,7 @@ def write(state: State) -> Brief:
         f"Suite: {state.tasks} tasks, model {_line(state.model, _NAMES_CHARS)}, sandboxes by {state.backend}"
         + (f"; {state.excluded} folders are excluded (list_tasks says why)." if state.excluded else "."),
         _incumbent(state.incumbent),
-        _lineage(state.lineage),
+        _lineage(state.lineage, state.changes),
         _causes(state.causes),
         state.provable,
         state.budget,
@@ -108,14 +110,14 @@ def _incumbent(incumbent: Experiment | None) -> str:
     )
 
 
-def _lineage(lineage: Sequence[Experiment]) -> str:
-    if len(lineage) < 2:  # noqa: PLR2004 - the baseline alone is no way
+def _lineage(lineage: Sequence[Experiment], changes: int) -> str:
+    if not changes:
         return ""
-    baseline, *changes = lineage
-    left_out = len(changes) - _CHANGES_SHOWN
+    baseline, *shown = lineage
+    left_out = changes - len(shown)
     start = f"- {baseline.n} (the baseline): {_score(baseline.score)}" if baseline.score else f"- {baseline.n}"
     more = [f"- and {left_out} more"] if left_out > 0 else []
-    return "\n".join(["How it got there:", start, *more, *(_change(one) for one in changes[-_CHANGES_SHOWN:])])
+    return "\n".join(["How it got there:", start, *more, *(_change(one) for one in shown)])
 
 
 def _change(kept: Experiment) -> str:

@@ -80,7 +80,8 @@ class Guide:
             brief_room.State(
                 goal=await anyio.to_thread.run_sync(directive, self._bench.workspace, limiter=_disk),
                 incumbent=book.incumbent,
-                lineage=book.lineage,
+                lineage=book.lineage(brief_room.CHANGES_SHOWN),
+                changes=book.changes,
                 causes=known.causes,
                 experiments=len(book.experiments),
                 kept=book.kept,

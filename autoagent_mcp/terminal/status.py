@@ -35,7 +35,7 @@ async def show_status(workspace: Workspace, *, as_json: bool) -> None:
     server = await anyio.to_thread.run_sync(_serving, workspace)
     async with open_reading(workspace) as reading:
         told = {**overview(reading), "server": await _server(reading, server)}
-        kept = [{"n": one.n, "description": one.description} for one in reading.book.lineage[1:]]
+        kept = [{"n": one.n, "description": one.description} for one in reading.book.lineage()[1:]]
     if as_json:
         write_json({**told, "kept": kept})
     else:
