@@ -13,6 +13,7 @@ import tomli
 from support.hooks import ask, denial
 from support.workspaces import ROOT
 
+from autoagent_mcp.connect.clients import CLIENTS, KEYS
 from autoagent_mcp.tools.registry import TOOLS
 
 PLUGIN = ROOT / "plugin"
@@ -44,6 +45,9 @@ def test_the_manifest_agrees_with_the_package(kind: str) -> None:
 def test_the_server_is_the_installed_command(tmp_path: Path) -> None:
     (server,) = read(PLUGIN / ".mcp.json")["mcpServers"].values()
     assert (server["command"], server["args"]) == (COMMAND, [])
+    for client in ("claude-code", "codex"):
+        entry = CLIENTS[client].entry([COMMAND], KEYS)
+        assert {key: server.get(key) for key in entry} == entry, "the one file is both clients' configuration"
     events = dict(hooks())
     assert set(events) == {"Stop", "PreToolUse"}
     for command in events.values():
