@@ -18,6 +18,7 @@ AutoagentError
   + HiddenError       the hidden tasks cannot say anything about a change
   + ExportError       a run cannot be written in another tool's format
   + ReportError       the page cannot be written where it shall be
+  + PromoteError      the winner cannot be written where it shall be
 
 Each carries two sentences: what was seen (with the name, path or number), and what to do about it. The text of one of
 these reaches the client as it is; the text of any other exception never does.
@@ -40,6 +41,7 @@ __all__ = [
     "HiddenError",
     "LedgerError",
     "NotComparableError",
+    "PromoteError",
     "RepoError",
     "ReportError",
     "SandboxError",
@@ -132,6 +134,10 @@ class ExportError(AutoagentError):
 
 class ReportError(AutoagentError):
     """The page cannot be written where it shall be."""
+
+
+class PromoteError(AutoagentError):
+    """The winner cannot be written where it shall be."""
 
 
 class BusyError(AutoagentError):

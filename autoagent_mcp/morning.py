@@ -17,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (status, ledger, trace, report, review):
+    for command in (status, ledger, trace, report, review, promote):
         app.command()(command)
 
 
@@ -95,3 +95,25 @@ def review(
     from autoagent_mcp.review import review as run_review  # noqa: PLC0415 - see the module's docstring
 
     raise typer.Exit(1 if anyio.run(run_review, context.obj, rounds) is None else 0)
+
+
+def promote(
+    context: typer.Context,
+    branch: Annotated[str | None, typer.Option(help="Make this branch: one commit on the baseline's.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="Write this file, for `git apply` or `git am`.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Write agent.py and .agent/ to this folder.")] = None,
+    *,
+    is_sure: Annotated[
+        bool, typer.Option("--anyway", help="Also where no review was made, or where it speaks against the incumbent.")
+    ] = False,
+) -> None:
+    """Hand the reviewed winner over, with its evidence: as a branch, a patch or a folder.
+
+    For people. What is there already is never overwritten; nothing is merged or pushed, and your index and working
+    tree stay as they are. It works beside a running server.
+    """
+    from autoagent_mcp.promote import promote as hand_over  # noqa: PLC0415 - see the module's docstring
+
+    told = anyio.run(partial(hand_over, context.obj, branch=branch, patch=patch, folder=to, is_sure=is_sure))
+    for line in told:
+        typer.echo(line)

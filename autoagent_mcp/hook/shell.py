@@ -20,7 +20,11 @@ _COPIERS = {"cp", "ln", "install", "rsync"}
 _IN_PLACE = {"sed", "perl"}
 _PREFIXES = {"sudo", "env", "command", "exec", "nohup", "time", "uv", "uvx", "run", "python", "python3", "-m"}
 _OURS = {"autoagent-mcp", "autoagent_mcp"}
-_PERSONS = {"accept-changes": "accepts changes from outside", "--undo": "takes back a person's stop"}
+_PERSONS = {
+    "accept-changes": "accepts changes from outside",
+    "promote": "hands the winner over",
+    "--undo": "takes back a person's stop",
+}
 
 
 class Write(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from autoagent_mcp.repo.commits import FALLBACK_IDENTITY
 from autoagent_mcp.repo.files import Editable
 from autoagent_mcp.repo.git import Git
 from autoagent_mcp.repo.refs import MovedRef
-from autoagent_mcp.repo.repo import FALLBACK_IDENTITY, Repo, Snapshot, find
+from autoagent_mcp.repo.repo import Repo, Snapshot, find
 
 __all__ = ["FALLBACK_IDENTITY", "Editable", "Git", "MovedRef", "Repo", "Snapshot", "find"]

@@ -11,7 +11,6 @@ refs/autoagent/ledger            one commit per append, each with the lines it a
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing_extensions import Self
 
 from autoagent_mcp.errors import RepoError, SetupError
 from autoagent_mcp.models.base import Frozen
-from autoagent_mcp.repo import exclude, files
+from autoagent_mcp.repo import commits, exclude, files
 from autoagent_mcp.repo.files import Editable
 from autoagent_mcp.repo.git import Git
 from autoagent_mcp.repo.listings import Listed, listed_in_index, listed_in_tree, split
@@ -32,8 +31,6 @@ from autoagent_mcp.workspace import EDITABLE, Workspace
 _LEDGER = f"{REFS}/ledger"
 _INCUMBENT = f"{REFS}/incumbent"
 _LEDGER_FILE = "ledger.jsonl"
-FALLBACK_IDENTITY = "autoagent-mcp <autoagent-mcp@localhost>"
-"""Whose commits ours are where git knows nobody."""
 _IN_PROGRESS = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
@@ -118,7 +115,19 @@ class Repo:
 
         Where HEAD has these files already (the user committed them), that is HEAD itself.
         """
-        return await self._in_thread(lambda: self._prepare_keep(candidate, message))
+        return await self._in_thread(lambda: commits.commit_on(self._git, "HEAD", candidate, message))
+
+    async def commit_on(self, base: str, candidate: str, message: str) -> str:
+        """Make a commit on `base` with the editable files of `candidate`; see `commits.commit_on`."""
+        return await self._in_thread(lambda: commits.commit_on(self._git, base, candidate, message))
+
+    async def make_branch(self, name: str, commit: str) -> None:
+        """Make a branch that is not there yet. Raises: RepoError, see `commits.make_branch`."""
+        await self._in_thread(lambda: commits.make_branch(self._git, name, commit))
+
+    async def patch(self, commit: str) -> bytes:
+        """Return a commit as a patch for `git apply` or `git am`."""
+        return await self._in_thread(lambda: commits.patch(self._git, commit))
 
     async def kept(self) -> str | None:
         """Return the commit whose keep was last carried out to its end."""
@@ -256,7 +265,7 @@ class Repo:
         The format is git-fast-import(1). It takes the bytes as they are (no filters), runs no hooks, signs nothing.
         """
         self._refs.mend()
-        who = self._identity()
+        who = commits.identity(self._git)
         parts = [
             b"commit %s\n" % ref.encode(),
             b"committer %s %d +0000\n" % (who.encode(), int(time.time())),
@@ -269,30 +278,6 @@ class Repo:
             parts += [b'M %s inline "%s"\n' % (mode, quoted.encode()), _data(data)]
         self._git.run("fast-import", "--quiet", "--done", data=b"".join([*parts, b"done\n"]))
         self._refs.note(ref)
-
-    def _identity(self) -> str:
-        """The user's name and address, as git itself finds them; ours where it finds none."""
-        found = self._git.try_text("var", "GIT_COMMITTER_IDENT")
-        match = re.fullmatch(r"(.+ <[^<>\n]+>) \d+ [+-]\d+", found or "")
-        return match[1] if match else FALLBACK_IDENTITY
-
-    def _prepare_keep(self, candidate: str, message: str) -> str:
-        head, head_tree = self._git.text("rev-parse", "HEAD", "HEAD^{tree}").split("\n")
-        rows = [*self._rows_of(head, keep=False), *self._rows_of(candidate, keep=True)]
-        tree = self._git.run("mktree", "-z", data=b"".join(row + b"\0" for row in rows)).decode().strip()
-        if tree == head_tree:
-            return head
-        name, _, address = self._identity().rpartition(" ")
-        author = {"NAME": name, "EMAIL": address.strip("<>")}
-        env = {f"GIT_{who}_{key}": value for who in ("AUTHOR", "COMMITTER") for key, value in author.items()}
-        made = self._git.run("commit-tree", tree, "-p", head, data=message.encode(errors="replace"), env=env)
-        return made.decode().strip()
-
-    def _rows_of(self, commit: str, *, keep: bool) -> list[bytes]:
-        """Top rows of a commit's tree: those of the editable files, or all others."""
-        names = {name.encode() for name in EDITABLE}
-        rows = split(self._git.run("ls-tree", "-z", "--full-tree", commit))
-        return [row for row in rows if (row.partition(b"\t")[2] in names) is keep]
 
     def _step_to(self, commit: str) -> str | None:
         """What to do to have `commit` on the branch: "nothing", "move", or None where it cannot be had."""
