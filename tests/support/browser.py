@@ -57,10 +57,10 @@ class Opened:
         """Go to a view of the page."""
         self.page.evaluate("route => { location.hash = route }", route)
 
-    def see_it_kept_quiet(self) -> None:
-        """See that nothing was complained about, and that nothing but files was asked for."""
+    def see_it_kept_quiet(self, address: str = "file:") -> None:
+        """See that nothing was complained about, and that nothing but what begins with the address was asked for."""
         assert self.complaints == []
-        assert [url for url in self.asked_for if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert [url for url in self.asked_for if not url.startswith((address, "data:", "blob:"))] == []
 
 
 @contextmanager
@@ -73,6 +73,18 @@ def opened(browser: Browser, index: Path, size: ViewportSize | None = None, *, d
         found = Opened(context.new_page())
         found.page.goto(index.as_uri())
         found.page.locator("main h1").wait_for(state="attached")
+        yield found
+    finally:
+        context.close()
+
+
+@contextmanager
+def opened_at(browser: Browser, address: str) -> Generator[Opened]:
+    """Open a page from a server."""
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    try:
+        found = Opened(context.new_page())
+        found.page.goto(address)
         yield found
     finally:
         context.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from support.hidden import Secrets
@@ -16,6 +17,8 @@ from autoagent_mcp.experiment.lab import Lab, open_lab
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.workspace import Workspace
+
+Pause = Callable[[], Awaitable[None]]
 
 HOSTILE = "<script>document.title = 'taken over'</script><img src=x onerror=alert(1)>"
 FLOOD_CHARS = 5_000_000
@@ -99,8 +102,17 @@ def _call(turn: int, command: str, reasoning: str) -> Answer:
     )
 
 
-async def small_night(folder: Path) -> tuple[Workspace, Secrets]:
-    """Make a workspace and work in it: a baseline, a keep, a refusal, a crash, and an open change that is hostile."""
+async def go_on() -> None:
+    """Wait for nobody."""
+
+
+async def small_night(folder: Path, may_go_on: Pause = go_on) -> tuple[Workspace, Secrets]:
+    """Make a workspace and work in it: a baseline, a keep, a refusal, a crash, and an open change that is hostile.
+
+    Args:
+        folder: Where; the workspace is `invoices` in it.
+        may_go_on: Waited for after the baseline, and after the keep.
+    """
     secret = Secrets()
     secret.write(folder / "hidden", 2)
     tasks = {name: {**ANSWER_TASK, "instruction.md": f"{name}: write 42 to answer.txt.\n"} for name in TASKS}
@@ -112,18 +124,20 @@ async def small_night(folder: Path) -> tuple[Workspace, Secrets]:
         workspace = make_workspace(folder / "invoices", agent=agent, tasks=tasks, settings=settings)
         settled = config_file.load(workspace.folder)
         async with open_bench(workspace, settled) as bench, open_lab(bench) as lab:
-            await _work(lab, workspace)
+            await _work(lab, workspace, may_go_on)
     return workspace, secret
 
 
-async def _work(lab: Lab, workspace: Workspace) -> None:
+async def _work(lab: Lab, workspace: Workspace, may_go_on: Pause) -> None:
     await _ended(lab, await lab.start_suite("The harness as it came"))
+    await may_go_on()
     workspace.agent.write_text(looping("You solve tasks with bash. First look, then check what you wrote."))
     expected = ("count-words", "join-tables", "unsolvable")
     await _ended(lab, await lab.start_suite("Have the agent check its answer before it ends", expected, ("copy-file",)))
     asked = await lab.keep(REFLECTION)
     if asked.run is not None:
         await _ended(lab, asked.run)
+    await may_go_on()
     workspace.agent.write_text(looping("Be careless and quick, but check.", turns=4))
     await _ended(lab, await lab.start_suite("Fewer turns and a shorter prompt, to save tokens"))
     await lab.revert("Fewer turns cost more tasks than they save tokens: most need the look at what is there.")
