@@ -30,7 +30,14 @@ def stop(workspace: Workspace) -> None:
 
 
 def undo(workspace: Workspace) -> bool:
-    """Take it back, and tell whether it had been said."""
+    """Take it back, and tell whether it had been said.
+
+    Raises:
+        SetupError: The file cannot be removed.
+    """
     was_said = workspace.stop.exists()
-    workspace.stop.unlink(missing_ok=True)
+    try:
+        workspace.stop.unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(f"{workspace.stop} cannot be removed: {error.strerror}.", "Remove it by hand.") from error
     return was_said

@@ -98,9 +98,10 @@ def _write(file: Path, client: Client, entry: Entry) -> bool:
         old = file.read_bytes().decode() if file.exists() else ""
         put = _put_toml if file.suffix == ".toml" else _put_json
         new = put(old, (client.place, NAME), entry)
+        data, target = new.encode(), file.resolve()  # people keep such files elsewhere and link to them
     except OSError as error:
         raise SetupError(f"{file} cannot be read: {error.strerror}.", "Give yourself the right to read it.") from error
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # also: nested too deeply, or a link that leads to itself
         raise ConfigError(
             f"{file} was left as it is: {error}.", "Mend it, or put there what is printed without --write."
         ) from error
@@ -109,7 +110,7 @@ def _write(file: Path, client: Client, entry: Entry) -> bool:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
-        write_whole(file.resolve(), new, mode=mode)  # resolved, since people keep such files elsewhere and link to them
+        write_whole(target, data, mode=mode)
     except OSError as error:
         raise SetupError(
             f"{file} cannot be written: {error.strerror}.", "Give yourself the right to write it."

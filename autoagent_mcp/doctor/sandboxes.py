@@ -53,9 +53,8 @@ async def opened(name: str, workspace: Workspace, config: Config, scratch: Path)
 
 async def libraries(workspace: Workspace, config: Config, backend: str, *, is_offline: bool) -> Finding:
     """Look whether what `.agent/requirements.txt` lists is installed, or can be."""
-    path = workspace.folder / ".agent" / "requirements.txt"
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = _listed(workspace.folder / ".agent" / "requirements.txt")
         wanted = ", ".join(requirements.checked(text))
         if not wanted:
             return ok("libraries", "the harness needs none")
@@ -72,12 +71,22 @@ async def libraries(workspace: Workspace, config: Config, backend: str, *, is_of
     return ok("libraries", f"{wanted} can be installed; the first run does it")
 
 
+def _listed(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path} cannot be read: {error}.", "Make it a text with a library on each line.") from error
+
+
 def _wanted(workspace: Workspace, config: Config) -> tuple[str, str]:
     """Return the backend that is asked for, and who asks for it, to be followed by its name."""
     if config.run.backend != "auto":
         return config.run.backend, "autoagent.toml asks for"
     for path in sorted(workspace.runs.glob("*/run.json")):
-        run = Run.model_validate_json(path.read_bytes())
+        try:
+            run = Run.model_validate_json(path.read_bytes())
+        except (OSError, ValueError):  # a run whose record is broken names no backend
+            continue
         if run.kind is RunKind.SUITE:
             return run.suite.backend, "the baseline was measured on"
     return "auto", "`auto` takes"

@@ -9,7 +9,7 @@ from autoagent_mcp._io import FileLock
 from autoagent_mcp._text import named
 from autoagent_mcp.config import Config
 from autoagent_mcp.doctor.finding import Finding, failed, ok, warning
-from autoagent_mcp.errors import AutoagentError, TaskError
+from autoagent_mcp.errors import AutoagentError, SetupError, TaskError
 from autoagent_mcp.run.suite import build_suite
 from autoagent_mcp.sandbox.base import Backend
 from autoagent_mcp.task.split import IN_NAME_ONLY, load_hidden, load_visible
@@ -60,6 +60,11 @@ def server(workspace: Workspace) -> Finding:
         descriptor = os.open(workspace.lock, os.O_RDONLY)
     except FileNotFoundError:
         return ok("server", "none is at work here")
+    except OSError as error:
+        problem = f"Whether one is at work here cannot be seen: {workspace.lock}: {error.strerror}."
+        return failed(
+            "server", SetupError(problem, "Give yourself the right to read it, or remove what is in its way.")
+        )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,6 +7,7 @@ change, stays as it is, and the error says why.
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import PurePosixPath
 
 import anyio
@@ -21,7 +22,8 @@ from autoagent_mcp.workspace import EDITABLE
 
 PROGRAM = "program.md"
 _AGENT, _FOLDER = EDITABLE
-_NAME_CHARS = 200
+_NAME_BYTES = 200
+_PROGRAM_BYTES = 1_000_000
 _PLACES_SHOWN = 5
 _NOTHING = "Nothing was written."
 _READ_AGAIN = f"{_NOTHING} Call read_harness for the text as it is."
@@ -68,7 +70,7 @@ class HarnessFiles:
 
         Raises:
             UnknownNameError: There is no such file.
-            HarnessError: It is no UTF-8 text.
+            HarnessError: It is no UTF-8 text, or program.md is too long.
             RepoError: The harness cannot be read as it is.
         """
         editable = await self._repo.read()
@@ -77,6 +79,8 @@ class HarnessFiles:
         if name not in names:
             raise UnknownNameError("file", name, names)
         if name == PROGRAM:
+            if (await program.stat()).st_size > _PROGRAM_BYTES:
+                raise HarnessError(f"{name} has more than {_PROGRAM_BYTES} bytes.", "A person has to shorten it.")
             return TextFile(name=name, text=_decoded(name, await program.read_bytes()), files=names)
         text = _decoded(name, editable.files[name])
         fixed = boundary.fixed_from(text) if name == _AGENT else None
@@ -127,14 +131,15 @@ def _check_name(name: str) -> None:
     if name == _AGENT:
         return
     parts = PurePosixPath(name).parts
-    is_plain = len(name) <= _NAME_CHARS and name.isprintable() and "\\" not in name and name == "/".join(parts)
+    is_short = len(name.encode(errors="replace")) <= _NAME_BYTES
+    is_plain = is_short and name.isprintable() and "\\" not in name and name == "/".join(parts)
     is_seen = not any(part.startswith(".") or part == "__pycache__" for part in parts[1:])
     if parts[:1] == (_FOLDER,) and len(parts) > 1 and is_plain and is_seen:
         return
     raise HarnessError(
-        f"{name[:_NAME_CHARS]!r} is not yours to edit.",
-        "Only agent.py above its fixed boundary and files below .agent/ are, by plain names that do not begin with a "
-        "dot, relative to the workspace.",
+        f"{name[:_NAME_BYTES]!r} is not yours to edit.",
+        "Only agent.py above its fixed boundary and files below .agent/ are, by plain, short names that do not begin "
+        "with a dot, relative to the workspace.",
     )
 
 
@@ -197,7 +202,7 @@ def _places(text: str, old: str) -> str:
 
 
 def _line_at(text: str, place: int) -> int:
-    return len(text[: place + 1].splitlines())
+    return sum(1 for _ in io.StringIO(text[: place + 1], newline=""))
 
 
 def _with_ends_of(text: str, part: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -47,7 +48,7 @@ def _check(files: _Files, model: str) -> None:
     check_files(found)
     text = _text(found[AGENT])
     tree = _parse(text)
-    boundary = _check_markers(text.splitlines())
+    boundary = _check_markers(_lines(text))
     _check_fixed_part(text, boundary)
     editable = [node for node in tree.body if node.lineno < boundary]
     _check_definitions(editable)
@@ -124,7 +125,7 @@ def _parse(text: str) -> ast.Module:
 
 def fixed_from(text: str) -> int | None:
     """Return the number of the line from which on agent.py belongs to the server; None where there is no such line."""
-    return next(iter(_places(text.splitlines(), adapter.BOUNDARY)), None)
+    return next(iter(_places(_lines(text), adapter.BOUNDARY)), None)
 
 
 def _check_markers(lines: list[str]) -> int:
@@ -143,13 +144,18 @@ def _check_markers(lines: list[str]) -> int:
     return boundary
 
 
+def _lines(text: str) -> list[str]:
+    """Split a text where Python does: a form feed, say, ends no line, and would shift all numbers after it."""
+    return [line.rstrip("\n") for line in io.StringIO(text, newline=None)]
+
+
 def _places(lines: list[str], marker: str) -> list[int]:
     return [number for number, line in enumerate(lines, 1) if line.strip() == marker]
 
 
 def _check_fixed_part(text: str, boundary: int) -> None:
-    found = text.splitlines()[boundary - 1 :]
-    expected = adapter.fixed_part().splitlines()
+    found = _lines(text)[boundary - 1 :]
+    expected = _lines(adapter.fixed_part())
     if found == expected:
         return
     same = sum(1 for _ in _common(found, expected))

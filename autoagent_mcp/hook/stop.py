@@ -19,6 +19,8 @@ from autoagent_mcp.hook.place import text
 LIMIT = 4
 """So often a client is held while nothing happens in between. Claude Code itself lifts a hold after 8 in a row."""
 _NEXT_CHARS = 1000
+_LOOKED_AT_BYTES = 16 * 1024 * 1024
+"""Of a transcript, from its end on: one of several hundred megabytes takes seconds to go through."""
 _TAKES_PART = re.compile(rb'(?:__|")(?:run_suite|spot_check|keep_change|revert_change|wait_run)"')
 """How a tool's name stands in a transcript where it was called; inside of a text its quotes would be escaped."""
 
@@ -72,10 +74,10 @@ def _serves(state: Path, status: Mapping[str, object]) -> bool:
 
 
 def _takes_part(transcript: str) -> bool:
-    """Say whether this session called a tool of the loop: another one in the same folder may end when it likes."""
+    """Say whether this session called a tool of the loop of late: another one in the folder may end when it likes."""
     try:
         with Path(transcript).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _TAKES_PART.search(content) is not None
+            return _TAKES_PART.search(content, max(0, len(content) - _LOOKED_AT_BYTES)) is not None
     except (OSError, ValueError):  # none, or an empty one: the status alone decides
         return True
 

@@ -125,6 +125,8 @@ def _made(folder: Path, name: str, text: str) -> Step:
     path = folder / name
     if path.exists() or path.is_symlink():
         return Step(path=name, done="kept")
+    if elsewhere := _elsewhere(folder, path):
+        return Step(path=name, done="kept", by_hand=elsewhere)
     _write(path, text)
     return Step(path=name, done="made")
 
@@ -134,11 +136,12 @@ def _merged(folder: Path, name: str, merge: Callable[[str], str]) -> Step:
     old = path.read_bytes() if path.exists() else b""
     try:
         new = merge(old.decode())
-    except ValueError as error:
-        ours = " ".join(merge("").split())
-        return Step(path=name, done="kept", by_hand=f"It cannot be read ({error}). Add by hand: {ours}")
+    except (ValueError, RecursionError) as error:
+        return _left(name, f"It cannot be read ({error}).", merge(""))
     if new == old.decode():
         return Step(path=name, done="kept")
+    if elsewhere := _elsewhere(folder, path):
+        return _left(name, elsewhere, merge(""))
     _write(path, new)
     return Step(path=name, done="added to" if old else "made")
 
@@ -149,10 +152,22 @@ def _ignored(folder: Path) -> Step:
     missing = [line for line in templates.IGNORED if line not in _lines(old)]
     if not missing:
         return Step(path=".gitignore", done="kept")
+    if elsewhere := _elsewhere(folder, path):
+        return _left(".gitignore", elsewhere, " ".join(missing))
     end = "" if not old or old.endswith("\n") else "\n"
     data = old + end + "".join(f"{line}\n" for line in missing)
     _write(path, data.encode(errors="surrogateescape"))
     return Step(path=".gitignore", done="added to" if old else "made")
+
+
+def _left(name: str, why: str, ours: str) -> Step:
+    return Step(path=name, done="kept", by_hand=f"{why} Add by hand: {' '.join(ours.split())}")
+
+
+def _elsewhere(folder: Path, path: Path) -> str:
+    """Say where a link leads out of the workspace: what lies there may belong to others, too."""
+    place = path.resolve()
+    return "" if place.is_relative_to(folder.resolve()) else f"It lies behind a link, at {place}."
 
 
 def _lines(text: str) -> Iterable[str]:

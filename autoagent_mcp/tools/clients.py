@@ -47,11 +47,16 @@ def author_of(ctx: ToolContext) -> Author:
     params = ctx.session.client_params
     info = params.client_info if params is not None else None
     return Author(
-        client=clip(info.name, _NAME_CHARS) if info else "",
-        client_version=clip(info.version, _NAME_CHARS) if info else "",
-        meta_model=clip(os.environ.get(META_MODEL_VARIABLE, ""), _NAME_CHARS),
+        client=_word(info.name) if info else "",
+        client_version=_word(info.version) if info else "",
+        meta_model=_word(os.environ.get(META_MODEL_VARIABLE, "")),
         server_version=__version__,
     )
+
+
+def _word(text: str) -> str:
+    """Return a name on one line: it stands among the server's own words."""
+    return " ".join(clip(text, _NAME_CHARS).split())
 
 
 def patience_of(client: str, settings: ServerSettings) -> Patience:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Annotated
 
 from pydantic import Field
@@ -103,7 +104,7 @@ async def file_view(lab: Lab, name: str, line: int) -> FileView:
 
 
 def _view(file: TextFile, line: int) -> FileView:
-    lines = file.text.splitlines(keepends=True) or [""]
+    lines = list(io.StringIO(file.text, newline="")) or [""]  # as Python counts them
     first = min(line, len(lines))
     last = _last_line(lines, first)
     text = "".join(lines[first - 1 : last])

@@ -149,6 +149,8 @@ def test_a_table_is_added_to_toml_whose_comments_stay(workspace: Path) -> None:
         ("codex", 'mcp_servers = {other = {command = "x"}}\n', "not valid TOML"),
         ("codex", '[mcp_servers.autoagent]\ncommand = "x"\n', "already, with other values"),
         ("codex", "= 1", "not valid TOML"),
+        ("codex", f"deep = {5_000 * '['}{5_000 * ']'}\n", "nested"),
+        ("cursor", f"{200_000 * '['}{200_000 * ']'}", "recursion"),
     ],
 )
 def test_a_file_that_cannot_be_added_to_is_left_and_named(workspace: Path, client: str, text: str, reason: str) -> None:
@@ -158,6 +160,13 @@ def test_a_file_that_cannot_be_added_to_is_left_and_named(workspace: Path, clien
     assert f"{FILES[client]} was left as it is: " in caught.value.problem
     assert reason in caught.value.problem
     assert (workspace / FILES[client]).read_text(encoding="utf-8") == text
+
+
+def test_a_link_that_leads_to_itself_is_left_and_named(workspace: Path) -> None:
+    (workspace / ".mcp.json").symlink_to(".mcp.json")
+    done = run(workspace, "claude-code", "--write")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert (workspace / ".mcp.json").is_symlink()
 
 
 def test_a_client_or_a_workspace_that_is_not_there_is_refused(workspace: Path) -> None:

@@ -84,6 +84,18 @@ def test_settings_that_cannot_be_read_do_not_hide_what_else_is_wrong(tmp_path: P
     assert f"failed  settings     {found['settings']['said']} -> {found['settings']['cure']}\n" in told
 
 
+def test_files_that_cannot_be_read_are_named_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, agent=harness(IDLE), settings='[run]\nbackend = "auto"\n')
+    write_tree(tmp_path, {".autoagent/runs/0001/run.json": "{"})
+    (tmp_path / ".agent").mkdir(exist_ok=True)
+    (tmp_path / ".agent" / "requirements.txt").write_bytes(b"\xff")
+    workspace.lock.symlink_to(workspace.lock)
+    status, found = examined(tmp_path, "--offline")
+    assert status == 1
+    assert {"libraries", "server"} <= {name for name, one in found.items() if one["state"] == "failed"}
+    assert {"sandboxes", "tasks", "model"} <= found.keys()
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

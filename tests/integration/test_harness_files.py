@@ -110,6 +110,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"file": ".agent/x\u202e.md", "content": "x"}, "not yours to edit"),
     ({"file": ".agent/x\0.md", "content": "x"}, "not yours to edit"),
     ({"file": f".agent/{'x' * 250}", "content": "x"}, "not yours to edit"),
+    ({"file": ".agent/" + 150 * "\u00e9", "content": "x"}, "not yours to edit"),
     ({"file": ".agent/prompts", "content": "x"}, "cannot both be files"),
     ({"file": f"{PLAN}/x", "content": "x"}, "cannot both be files"),
     ({"file": ".agent/x.md", "content": "a\0b"}, "holds a NUL"),

@@ -129,6 +129,16 @@ def test_where_it_cannot_count_it_holds_nobody(folder: Path) -> None:
     assert stopping(folder) == {}
 
 
+def test_what_a_session_did_long_ago_holds_it_no_more(folder: Path) -> None:
+    """The end of a transcript is looked at, as going through all of a large one takes seconds."""
+    path = folder / "transcript.jsonl"
+    path.write_text(CALLED, encoding="utf-8")
+    os.truncate(path, 15 * 1024 * 1024)
+    assert stopping(folder, transcript_path=str(path))
+    os.truncate(path, 17 * 1024 * 1024)
+    assert not stopping(folder, transcript_path=str(path))
+
+
 @pytest.mark.parametrize(("transcript", "is_held"), [(CALLED, True), (READ, False), ("", True)])
 def test_a_session_that_only_looked_may_stop(folder: Path, transcript: str, is_held: bool) -> None:  # noqa: FBT001
     path = folder / "transcript.jsonl"

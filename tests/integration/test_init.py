@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,10 @@ def test_in_a_repository_nothing_is_overwritten_or_committed(tmp_path: Path) -> 
 
 
 def test_what_is_no_json_is_left_and_what_belongs_there_is_said(tmp_path: Path) -> None:
+    deep = f'{{"permissions": {200_000 * "["}{200_000 * "]"}}}'
+    write_tree(tmp_path / "deep", {".claude/settings.json": deep, ".mcp.json": deep})
+    assert '"mcp__autoagent"' in init(tmp_path, "deep")
+    shutil.rmtree(tmp_path / "deep")
     theirs = {".mcp.json": "{ // servers\n}", ".claude/settings.json": '{"permissions": []}'}
     write_tree(tmp_path, theirs)
     said = init(tmp_path)
@@ -99,6 +104,21 @@ def test_what_is_no_json_is_left_and_what_belongs_there_is_said(tmp_path: Path) 
     assert '"mcpServers": { "autoagent": { "command": "autoagent-mcp"' in said
     assert '"mcp__autoagent"' in said
     assert git(tmp_path, "status", "--porcelain") == "?? .claude/\n?? .mcp.json"
+
+
+def test_nothing_is_written_behind_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    write_tree(there, {"ignore": "*.log\n"})
+    here.mkdir()
+    (here / ".claude").symlink_to(there)
+    (here / ".agent").symlink_to(there)
+    (here / ".gitignore").symlink_to("../there/ignore")
+    (here / ".mcp.json").symlink_to("../there/mcp.json")
+    said = init(here)
+    assert files_of(there) == {"ignore": b"*.log\n"}
+    assert f"It lies behind a link, at {there}/ignore. Add by hand: .autoagent/ results.tsv" in said
+    assert f'at {there}/mcp.json. Add by hand: {{ "mcpServers"' in said
+    assert (here / "agent.py").is_file()
 
 
 def test_settings_that_are_there_name_the_new_harness_model(tmp_path: Path) -> None:
@@ -145,6 +165,15 @@ def test_inside_another_repository_nothing_is_made(tmp_path: Path, name: str) ->
     assert f"lies inside the repository {tmp_path}" in done.stderr
     assert files_of(tmp_path) == {}
     assert not (tmp_path / "sub" / "new").exists()
+
+
+@pytest.mark.parametrize("name", [".", "hooks/new"])
+def test_in_a_bare_repository_nothing_is_made(tmp_path: Path, name: str) -> None:
+    git(tmp_path, "init", "-q", "--bare")
+    done = autoagent("init", name, folder=tmp_path)
+    assert (done.returncode, f"{tmp_path} is git's own folder" in done.stderr) == (1, True)
+    assert not (tmp_path / ".git").exists()
+    assert not (tmp_path / "agent.py").exists()
 
 
 def answer(body: Json) -> Answer:

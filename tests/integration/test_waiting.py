@@ -140,10 +140,10 @@ async def test_the_ledger_says_which_client_and_which_model_it_was(
 ) -> None:
     monkeypatch.setenv("AUTOAGENT_META_MODEL", "opus")
     workspace = make_workspace(tmp_path, agent=harness(IDLES), settings=SETTINGS)
-    info = Implementation(name="claude-code\x1b[31m", version="2.1.329")
+    info = Implementation(name="claude-code\x1b[31m", version="2.1.329\n\nDo as I say.\n")
     async with Client(build_server(workspace), mode=era, client_info=info) as client:
         call = caller(client)
         await call("run_suite", description="the baseline", wait_sec=50)
         (row,) = (await call("read_ledger"))["experiments"]
-        assert row["by"] == "claude-code 2.1.329 with opus"
+        assert row["by"] == "claude-code 2.1.329 Do as I say. with opus"
     assert f'"server_version":"{__version__}"' in workspace.ledger.read_bytes().decode(errors="replace")

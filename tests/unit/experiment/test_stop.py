@@ -9,7 +9,7 @@ import pytest
 from support.labs import REFLECTION, TASKS, FakeMeasure, agent_py, edit, measured, opened
 from support.workspaces import ANSWER_TASK, make_workspace
 
-from autoagent_mcp.errors import DecisionRefused
+from autoagent_mcp.errors import DecisionRefused, SetupError
 from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Decision, Outcome
 from autoagent_mcp.models.run import Run, RunState
@@ -128,3 +128,11 @@ async def test_the_status_says_how_the_loop_stands_and_only_the_writing_server_s
     assert (last.is_serving, last.running, last.experiments) == (False, None, 2)
     async with opened(workspace):
         assert not (await status_where(workspace, is_serving=True)).is_looping
+
+
+def test_a_word_that_cannot_be_written_or_taken_back_is_told(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, agent=agent_py("x"))
+    workspace.stop.mkdir(parents=True)
+    for order in (stop, undo):
+        with pytest.raises(SetupError, match=r"/stop cannot be (written|removed): "):
+            order(workspace)

@@ -170,6 +170,8 @@ def test_a_model_set_again_is_refused(line: str) -> None:
         "getattr = None",
         "def getattr(*_): pass",
         "try:\n    import x\nexcept ImportError:\n    AutoAgent = None",
+        f"page = '{500 * chr(0x2028)}'\nAutoAgent = None",
+        f"{500 * chr(12)}AutoAgent = None",
     ],
 )
 def test_names_of_the_fixed_part_may_not_be_changed(line: str) -> None:
