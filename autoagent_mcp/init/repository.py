@@ -13,8 +13,8 @@ def is_needed(folder: Path) -> bool:
     """Tell whether the folder has to be made a repository.
 
     Raises:
-        SetupError: There is no git, or the folder lies inside a repository or is a bare one, is a linked worktree, or git
-            refuses it.
+        SetupError: There is no git, or the folder lies inside a repository or is a bare one, is a linked worktree, or
+            git refuses it.
     """
     if bare := next((path for path in (folder, *folder.parents) if _is_gits_own(path)), None):
         raise SetupError(f"{bare} is git's own folder, or a bare repository.", "Name a folder outside of it.")
