@@ -28,7 +28,8 @@ _REST = 9
 """How long reading rests, in times of what it took."""
 _LEVEL = 3
 Json = dict[str, Any]
-Signs = tuple[object, ...]
+Signs = dict[str, tuple[object, ...]]
+"""By run, for those that may change, and "" for what else there is."""
 _disk = anyio.CapacityLimiter(2)
 
 
@@ -48,7 +49,7 @@ class Live:
         self._workspace = workspace
         self._lock = anyio.Lock()
         self._snapshot = Snapshot("0", b"")
-        self._signs: Signs = ()
+        self._signs: Signs = {}
         self._rests_until = 0.0
         self._diffs: Diffs = {}
         self._ended: set[str] = set()
@@ -66,7 +67,7 @@ class Live:
                     began = anyio.current_time()
                     packed = await anyio.to_thread.run_sync(_pack, await self._read(), limiter=_disk)
                     self._snapshot = Snapshot(str(int(self._snapshot.version) + 1), packed)
-                    self._signs = signs
+                    self._signs = {run: sign for run, sign in signs.items() if run not in self._ended}
                     self._rests_until = anyio.current_time() + _REST * (anyio.current_time() - began)
             return self._snapshot
 
@@ -106,10 +107,11 @@ class Live:
         place = self._workspace
         files = (place.ledger, place.ledger.with_name(f"{place.ledger.name}-wal"), place.folder / FILE_NAME)
         folders = sorted(place.runs.iterdir()) if place.runs.is_dir() else []
-        open_ones = [folder for folder in folders if folder.name not in self._ended]
-        starts = [folder / "run.json" for folder in open_ones]
-        trials = [path for folder in open_ones for path in sorted(folder.glob("*/trial.json"))]
-        return (len(folders), *map(_sign, (*files, *starts, *trials)))
+        found: Signs = {"": (len(folders), *map(_sign, files))}
+        for folder in folders:
+            if folder.name not in self._ended:
+                found[folder.name] = tuple(map(_sign, (folder / "run.json", *sorted(folder.glob("*/trial.json")))))
+        return found
 
 
 def _sign(path: Path) -> object:
