@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 from pydantic import Field
 
+from autoagent_mcp.errors import LedgerError
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.models.trial import Trial, TrialFiles
 from autoagent_mcp.tools.boundary import ToolContext, lab_of, speaks_mcp
@@ -96,8 +97,16 @@ async def trace_view(lab: Lab, run: str, trial: str, page: int, step: int | None
 
 
 def read_trajectory(files: TrialFiles) -> dict[str, Any]:
-    """Read a trial's trace."""
-    return json.loads(files.trajectory.read_bytes())
+    """Read a trial's trace.
+
+    Raises:
+        LedgerError: It is broken, as after a full disk or an edit.
+    """
+    try:
+        return json.loads(files.trajectory.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        problem = f"The trace {files.trajectory} cannot be read: {error}."
+        raise LedgerError(problem, "Its score is in the ledger. Read another trial's, or measure again.") from error
 
 
 def step_view(number: int, step: dict[str, Any], limit_chars: int, calls_shown: int = _SHOWN_CALLS) -> StepView:

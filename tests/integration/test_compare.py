@@ -57,3 +57,19 @@ async def test_a_trial_that_passed_is_held_against_one_that_failed(tmp_path: Pat
         ):
             with pytest.raises(ToolFailed, match=said):
                 await call("compare_traces", **arguments)
+
+
+@pytest.mark.parametrize("broken", ['{"steps": [', "", 300_000 * "["])
+async def test_a_broken_trace_is_named(tmp_path: Path, broken: str) -> None:
+    workspace = make_lab_workspace(tmp_path, "apple")
+    async with opened(workspace, FakeMeasure()) as lab:
+        await measured(lab)
+        edit(workspace, "apple", "banana")
+        await measured(lab)
+    place = ".autoagent/runs/{}/banana__1/trajectory.json".format
+    write_tree(tmp_path, {place("0001"): broken, place("0002"): trajectory("ls")})
+    async with in_memory(workspace) as call:
+        with pytest.raises(ToolFailed, match=r"trajectory\.json cannot be read: "):
+            await call("compare_traces", run_a="0001", run_b="0002", task="banana")
+        with pytest.raises(ToolFailed, match=r"trajectory\.json cannot be read: "):
+            await call("read_trace", run="0001", trial="banana__1")
