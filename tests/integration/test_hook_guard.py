@@ -157,6 +157,7 @@ def test_a_fixed_section_that_was_broken_may_be_put_back(folder: Path) -> None:
         "mv .autoagent /tmp/away",
         "uv run autoagent-mcp accept-changes --yes",
         "python -m autoagent_mcp stop --undo",
+        "autoagent-mcp promote --branch winner --anyway",
     ],
 )
 def test_a_shell_command_that_plainly_writes_there_is_refused(folder: Path, command: str) -> None:
