@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoagent_mcp import config as config_file
 from autoagent_mcp._io import FileLock
 from autoagent_mcp._tasks import background_tasks
 from autoagent_mcp.errors import SetupError
@@ -22,6 +23,7 @@ async def spend(workspace: Workspace, plan: Plan) -> tuple[Night, int]:
 
     Raises:
         SetupError: The folder is no workspace, a person said stop, another night goes on, or there is no such client.
+        ConfigError: autoagent.toml cannot be used: no client would get anything done.
     """
     _check(workspace)
     lock = FileLock(workspace.nights / "lock")
@@ -40,6 +42,7 @@ def _check(workspace: Workspace) -> None:
         )
     if workspace.stop.exists():
         raise SetupError("A person said stop.", "Take it back with `autoagent-mcp stop --undo`.")
+    config_file.load(workspace.folder)
     workspace.nights.mkdir(parents=True, exist_ok=True)
 
 

@@ -147,25 +147,30 @@ class Shift:
 
 
 class _Progress:
-    """Sees whether a client gets anything done: an experiment, a run, a decision."""
+    """Sees whether a client gets anything done: an experiment, a decision, a trial."""
 
     def __init__(self, watch: Watch, since: datetime) -> None:
         before = watch.status()
         self._watch = watch
         self._since = since
         self._before = (before.experiments, before.incumbent) if before else (0, None)
+        self._has_changed = False
+        self._runs: set[str] = set()
         self.experiments = before.experiments if before else None
-        self.is_idle = True
 
     def over(self) -> str:
         """Say why the night is over; empty while it is not."""
         status = self._watch.status(since=self._since)
         if status:
             self.experiments = status.experiments
-            self.is_idle = (
-                self.is_idle and (status.experiments, status.incumbent) == self._before and not status.running
-            )
+            self._has_changed |= (status.experiments, status.incumbent) != self._before
+            self._runs |= {status.running} if status.running else set()
         return self._watch.over()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was done; a run that failed before its first trial is nothing."""
+        return not self._has_changed and not any(self._watch.has_trial(run, self._since) for run in self._runs)
 
 
 def _ending(exit_code: int | None, limit: limits.Limit | None, *, is_ours: bool) -> Ending:

@@ -52,6 +52,11 @@ class Watch:
             return None
         return status if since is None or status.updated_at >= since else None
 
+    def has_trial(self, run: str, since: datetime) -> bool:
+        """Tell whether a trial of the run was written since then."""
+        trials = self._workspace.run(run).glob("*/trial.json") if run.isalnum() else ()  # a status may be forged
+        return any(trial.stat().st_mtime >= since.timestamp() for trial in trials)
+
 
 def now() -> datetime:
     """Return the wall clock's time: a night ends by it, also on a machine that slept meanwhile."""

@@ -91,10 +91,10 @@ ends = state / "ends"
 if ends.exists():
     (state / "stop").touch()
 else:
-    ends.write_text(str(int(time.time()) - 4))  # five seconds are added to what is named
+    ends.write_text(str(int(time.time()) + 1))  # five seconds are added to what is named
     sys.exit("Claude AI usage limit reached|" + ends.read_text())
 """
-    code, _, found = spent(workspace, script.replace("- 4", "+ 1"))
+    code, _, found = spent(workspace, script)
     assert code == 0
     assert found.why == "A person said stop."
     assert [session.ending for session in found.sessions] == ["limited", "ended"]
@@ -175,28 +175,65 @@ def test_a_wish_that_cannot_be_is_refused(workspace: Workspace, words: tuple[str
     assert "Traceback" not in told
 
 
-def test_an_end_that_was_said_before_the_night_does_not_end_it(workspace: Workspace) -> None:
-    """The budget may have been raised since; the client's server will say what is so now."""
-    workspace.state.mkdir()
-    status = Status(
+def a_status() -> Status:
+    """Return what a server wrote an hour ago."""
+    return Status(
         server_pid=1,
         server_version="1",
         is_serving=False,
         is_looping=True,
-        running="0007",
+        running="0001",
         experiments=4,
         incumbent=1,
         passed=1,
         trials=2,
-        done="The budget is used up.",
+        done="",
         next="Nothing.",
         spent_usd=None,
         updated_at=datetime.now(timezone.utc) - timedelta(hours=1),
     )
+
+
+def test_an_end_that_was_said_before_the_night_does_not_end_it(workspace: Workspace) -> None:
+    """The budget may have been raised since; the client's server will say what is so now."""
+    workspace.state.mkdir()
+    status = a_status().model_copy(update={"done": "The budget is used up."})
     workspace.status.write_text(status.model_dump_json(), encoding="utf-8")
     code, told, found = spent(workspace, f"import pathlib; pathlib.Path({str(workspace.stop)!r}).touch()")
     assert (code, found.why, len(found.sessions)) == (0, "A person said stop.", 1)
     assert "Experiments: 0 new, 4 in all." in told
+
+
+FAILS = """
+import datetime, json, pathlib
+state = pathlib.Path(STATE)
+status = json.loads((state / "status.json").read_bytes())
+now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+(state / "status.json").write_text(json.dumps(status | {"updated_at": now}))
+trial = state / "runs" / "0001" / "answer__1" / "trial.json"
+if not trial.exists():
+    trial.parent.mkdir(parents=True)
+    trial.write_text("{}")
+with (state / "starts").open("a+") as starts:
+    starts.write("x")
+    if starts.tell() > 15:
+        (state / "stop").touch()
+"""
+
+
+def test_a_run_that_fails_before_its_first_trial_is_nothing_done(workspace: Workspace) -> None:
+    workspace.state.mkdir()
+    workspace.status.write_text(a_status().model_dump_json(), encoding="utf-8")
+    code, _, found = spent(workspace, FAILS.replace("STATE", repr(str(workspace.state))))
+    assert (code, len(found.sessions)) == (1, 11)
+    assert "10 times in a row" in found.why
+
+
+def test_a_night_whose_settings_cannot_be_used_does_not_begin(workspace: Workspace) -> None:
+    (workspace.folder / "autoagent.toml").write_text("[run\n", encoding="utf-8")
+    told, _ = night(workspace, "--", "true").communicate(timeout=60)
+    assert "autoagent.toml is not valid TOML" in told
+    assert not workspace.nights.exists()
 
 
 HOSTILE = """
