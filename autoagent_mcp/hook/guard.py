@@ -68,9 +68,17 @@ def _absolute(cwd: str, path: str) -> str:
     return os.path.abspath(os.path.join(cwd, path))  # noqa: PTH100, PTH118 - as written, its links not followed
 
 
+def _real(path: str) -> Path:
+    """Follow links; a path that leads nowhere is as it is written, and hides no other one of the same call."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return Path(path)
+
+
 def _owned(path: str, folders: list[Path], *, is_removal: bool = False) -> str:
     """Say who owns a file, whichever way its path is written."""
-    forms = (Path(path), Path(path).resolve())
+    forms = (Path(path), _real(path))
     for folder in _workspaces(forms, folders):
         for root, reason in _roots(folder):
             if any(_is_in(form, root) or (is_removal and _is_in(root, form)) for form in forms):
@@ -110,7 +118,7 @@ def _is_in(path: Path, root: Path) -> bool:
 
 def _fixed(path: str, edit: edits.Edit, folders: list[Path]) -> str:
     """Say so where the edit changes the fixed section; putting it back as it was shipped is right."""
-    real = Path(path).resolve()
+    real = _real(path)
     if real.name.casefold() != "agent.py" or not any(real.parent == each for each in _workspaces((real,), folders)):
         return ""
     before = real.read_text(encoding="utf-8") if real.exists() else ""

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from autoagent_mcp.hook.place import text
 
-_HEREDOC = re.compile(r"(<<-?\s*(['\"]?)(\w+)\2[^\n]*\n).*?^\s*\3\s*$", re.DOTALL | re.MULTILINE)
+_HEREDOC = re.compile(r"(?<!<)<<-?\s*(['\"]?)(\w+)\1")
 _OPERATORS = set("();<>|&\n")
 _REMOVERS = {"rm", "rmdir", "mv", "unlink", "shred"}
 _WRITERS = {"tee", "truncate", "touch", "chmod", "chown", "mkdir", "patch"}
@@ -76,7 +76,7 @@ def _targets(words: list[str]) -> Iterator[tuple[str, bool]]:
 
 def _commands(line: str) -> list[list[str]]:
     """Split a line into simple commands with their redirections; what a here-document holds is no command."""
-    lexer = shlex.shlex(_HEREDOC.sub(r"\1", line), posix=True, punctuation_chars="();<>|&\n")
+    lexer = shlex.shlex(_without_documents(line), posix=True, punctuation_chars="();<>|&\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
     found: list[list[str]] = [[]]
     try:
@@ -88,6 +88,21 @@ def _commands(line: str) -> list[list[str]]:
     except ValueError:  # a quotation that does not end: bash will refuse it, too
         return []
     return [words for words in found if words]
+
+
+def _without_documents(line: str) -> str:
+    """Leave out what here-documents hold, where they end: what else has `<<` in it is no here-document."""
+    rows = line.split("\n")
+    last = {row.strip(): number for number, row in enumerate(rows)}
+    kept: list[str] = []
+    ends: list[str] = []
+    for number, row in enumerate(rows):
+        if not ends:
+            kept.append(row)
+            ends = [word for _, word in _HEREDOC.findall(row) if last.get(word, 0) > number]
+        elif row.strip() == ends[0]:
+            ends.pop(0)
+    return "\n".join(kept)
 
 
 def _path(cwd: str, word: str) -> str:

@@ -133,6 +133,11 @@ def test_a_patch_is_judged_by_what_it_would_change(folder: Path) -> None:
     assert patch(folder, update, "@@", "+X = 1"), "what has no context goes to the end"
     assert patch(folder, update, "@@", "-   in no file", "+X = 1") == ""
     assert patch(folder, "*** Delete File: agent.py")
+    (folder / "loop").symlink_to("loop")
+    for nowhere in ("loop/x", "a\0b"):
+        assert patch(
+            folder, f"*** Add File: {nowhere}", "+x", "*** Update File: tasks/count-words/task.toml", "-a", "+b"
+        )
     assert patch(folder, update, f"-{PROMPT}", "+P = 1", "*** Update File: tasks/count-words/task.toml", "-a", "+b")
 
 
@@ -158,6 +163,8 @@ def test_a_fixed_section_that_was_broken_may_be_put_back(folder: Path) -> None:
         "uv run autoagent-mcp accept-changes --yes",
         "python -m autoagent_mcp stop --undo",
         "autoagent-mcp promote --branch winner --anyway",
+        "cat <<<EOF\nrm -rf tasks\nEOF",
+        f"{20_000 * 'cat <<A; '}\nrm -rf tasks",  # a second, where each would be followed to the end
     ],
 )
 def test_a_shell_command_that_plainly_writes_there_is_refused(folder: Path, command: str) -> None:
@@ -170,6 +177,7 @@ def test_a_shell_command_that_plainly_writes_there_is_refused(folder: Path, comm
         "cat tasks/count-words/instruction.md > notes.txt",
         "cp -r tasks /tmp/copy",
         "cat > agent.py <<'EOF'\nif a > tasks:\n    rm tasks\nEOF",
+        "cat <<A <<'B'\nrm -rf tasks\nA\nrm -rf tasks\nB",
         "python -c 'print(1 > 0)' > /dev/null",
         "echo 'an open quotation",
         "autoagent-mcp stop",
