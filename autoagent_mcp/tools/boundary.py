@@ -46,7 +46,7 @@ class Door:
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
         self._knocks, self._heard = anyio.create_memory_object_stream[anyio.Event](64)
         self._closed = anyio.Event()
         self._lab: Lab | None = None
@@ -106,8 +106,8 @@ class Door:
         from autoagent_mcp.experiment.lab import open_lab  # noqa: PLC0415
         from autoagent_mcp.run.bench import open_bench  # noqa: PLC0415
 
-        settings = config_file.load(self._workspace.folder)
-        async with open_bench(self._workspace, settings) as bench, open_lab(bench) as lab:
+        settings = config_file.load(self.workspace.folder)
+        async with open_bench(self.workspace, settings) as bench, open_lab(bench) as lab:
             yield lab
 
 

@@ -14,6 +14,7 @@ from autoagent_mcp.tools.changes import keep_change, revert_change
 from autoagent_mcp.tools.compare import compare_traces
 from autoagent_mcp.tools.files import edit_harness, read_harness
 from autoagent_mcp.tools.ledger import get_brief, list_tasks, read_ledger
+from autoagent_mcp.tools.plot import plot_progress
 from autoagent_mcp.tools.prompts import add_prompts
 from autoagent_mcp.tools.resources import add_resources
 from autoagent_mcp.tools.suite import cancel_run, read_run, run_suite, spot_check, wait_run
@@ -39,6 +40,7 @@ TOOLS = (
     (keep_change, _DECIDES),
     (revert_change, _DECIDES),
     (read_ledger, _READS),
+    (plot_progress, _READS),
 )
 
 
