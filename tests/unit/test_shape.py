@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import tomli
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("autoagent_mcp", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -21,3 +22,11 @@ def test_a_file_has_at_most_400_lines_and_a_function_at_most_50(path: Path) -> N
     ]
     assert len(source.splitlines()) <= 400
     assert long == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md"])
+def test_the_layers_are_drawn_as_the_contract_has_them(name: str) -> None:
+    contracts = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["id"] == "layers")
+    drawn = (ROOT / name).read_text(encoding="utf-8").replace("\n        > ", " > ")
+    assert f"```\n{' > '.join(layers)}\n```" in drawn
