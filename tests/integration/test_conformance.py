@@ -29,6 +29,7 @@ async def test_every_schema_is_sound_and_results_keep_to_it(tmp_path: Path, era:
         "get_brief": {},
         "list_tasks": {},
         "read_ledger": {},
+        "plot_progress": {},
     }
     async with Client(build_server(workspace), mode=era) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
