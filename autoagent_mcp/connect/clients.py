@@ -27,6 +27,7 @@ _OTHER_VARIABLES = (
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",
+    "SSL_CERT_FILE",
 )
 """What else the server may need from its client's environment."""
 
