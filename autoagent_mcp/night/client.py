@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from autoagent_mcp.night import leftovers
 
 _POLL_SEC = 0.5
 _BURIAL_SEC = 0.05
+_LOG_LIMIT_BYTES = 1_000_000_000
 
 
 async def run(
@@ -48,7 +50,7 @@ async def run(
     process = await _started(command, log, folder, variables)
     is_alone = False
     try:
-        is_alone = await _outlived(process, over)
+        is_alone = await _outlived(process, log, over)
         if not is_alone and done():
             is_alone = await _ended(process, grace_sec)
     finally:
@@ -60,7 +62,7 @@ async def run(
 
 async def _started(command: list[str], log: Path, folder: Path, variables: Mapping[str, str]) -> Process:
     try:
-        with log.open("wb") as file:
+        with log.open("ab") as file:  # so that it can be emptied meanwhile
             return await anyio.open_process(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -76,12 +78,20 @@ async def _started(command: list[str], log: Path, folder: Path, variables: Mappi
         ) from error
 
 
-async def _outlived(process: Process, over: Callable[[], str]) -> bool:
+async def _outlived(process: Process, log: Path, over: Callable[[], str]) -> bool:
     """Wait until the client has ended, and say so, or until the night is over."""
     while not over():
         if await _ended(process, _POLL_SEC):
             return True
+        _bound(log)
     return False
+
+
+def _bound(log: Path) -> None:
+    """Empty a log that would fill the disk, on which the ledger lies too."""
+    with suppress(OSError):
+        if log.stat().st_size > _LOG_LIMIT_BYTES:
+            os.truncate(log, 0)
 
 
 async def _ended(process: Process, within_sec: float) -> bool:

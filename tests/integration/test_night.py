@@ -283,6 +283,20 @@ else:
     assert [session.ending for session in found.sessions] == ["stopped", "ended"]
 
 
+def test_a_client_that_prints_without_end_does_not_fill_the_disk(workspace: Workspace) -> None:
+    script = f"""
+import json, os, pathlib, sys, time
+pathlib.Path({str(workspace.stop)!r}).parent.mkdir(exist_ok=True)
+os.truncate(1, 2**31)
+while os.fstat(1).st_size:
+    time.sleep(0.05)
+print(json.dumps({{"type": "result", "total_cost_usd": 2}}), flush=True)
+pathlib.Path({str(workspace.stop)!r}).touch()
+"""
+    code, told, found = spent(workspace, script)
+    assert (code, found.client_cost_usd) == (0, 2.0), told
+
+
 def test_a_night_that_was_to_outlive_its_terminal_does(workspace: Workspace) -> None:
     state = str(workspace.state)
     script = f"""
