@@ -238,7 +238,8 @@ class Confirmation:
     async def _conclude(self, case: _Case, run: Run) -> None:
         await self._require_accepted()
         if run.kind is RunKind.REVIEW:
-            if run.state is RunState.COMPLETE:
+            is_broken_off = case.asks_hidden and self._hidden is not None and case.is_vetoed is None
+            if run.state is RunState.COMPLETE and not is_broken_off:
                 reviewing = partial(duels.judge_review, run, case.duel, is_worse_on_hidden=case.is_vetoed)
                 await self._judge(run, await anyio.to_thread.run_sync(reviewing))
             return

@@ -17,7 +17,8 @@ from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Judgement, Outcome
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.report.reading import open_reading
-from autoagent_mcp.run.bench import open_bench
+from autoagent_mcp.run.bench import Bench, open_bench
+from autoagent_mcp.run.run import Report, RunRequest
 from autoagent_mcp.workspace import Workspace
 
 TASKS = tuple(f"t{number:02}" for number in range(20))
@@ -65,7 +66,7 @@ async def test_what_was_kept_for_good_is_measured_in_all_rounds_and_asked_again_
         with pytest.raises(DecisionRefused, match="is the baseline itself"):
             await lab.review()
         await keep(lab, workspace, *TASKS[:15])
-        head = git(workspace.folder, "rev-parse", "HEAD")
+        head, one = git(workspace.folder, "rev-parse", "HEAD"), lab.incumbent()
         run, judgement = await reviewed(lab, 2)
         # After one round ten pairs are won and none is lost, which would have ended a test of a provisional keep.
         assert (len(run.trials), judgement.wins, judgement.losses, judgement.ties) == (80, 20, 0, 20)
@@ -76,6 +77,8 @@ async def test_what_was_kept_for_good_is_measured_in_all_rounds_and_asked_again_
         )
         again, judgement = await reviewed(lab, 1)
         assert (again.id, len(again.trials), judgement.wins) == (run.id, 120, 30)
+        assert one is not None
+        assert lab.incumbent() == one.model_copy(update={"runs": (*one.runs, run.id)})
     async with opened(workspace, fake) as lab:
         assert len((await lab.run(run.id)).trials) == 120
         assert git(workspace.folder, "rev-parse", "HEAD") == head
@@ -118,6 +121,36 @@ async def test_of_the_hidden_tasks_a_person_sees_the_pairs_and_the_ledger_one_bi
         found = last_review(reading.book)
     assert found is not None
     assert found.judgement == judgement
+
+
+class HoldsHidden(FakeMeasure):
+    """Begins with the hidden tasks only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_hidden = anyio.Event()
+        self.may_go_on = anyio.Event()
+
+    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
+        """Measure."""
+        if "Hidden" in request.description:
+            self.asked_hidden.set()
+            await self.may_go_on.wait()
+        return await super().__call__(request, bench, report)
+
+
+async def test_a_review_that_ended_before_the_hidden_tasks_had_their_say_lacks_only_that(workspace: Workspace) -> None:
+    fake = HoldsHidden()
+    async with opened(workspace, fake) as lab:
+        await measured(lab)
+        await keep(lab, workspace, *TASKS[:15])
+        run = await lab.review(2)
+        await fake.asked_hidden.wait()
+        await lab.cancel(run.id)
+        assert lab.judgement(run.id) is None
+        fake.may_go_on.set()
+        again, judgement = await reviewed(lab, 2)
+    assert (again.id, len(again.trials), judgement.is_worse_on_hidden) == (run.id, 80, False)
 
 
 async def test_a_review_that_was_stopped_goes_on_where_it_was_and_is_not_made_longer(workspace: Workspace) -> None:
