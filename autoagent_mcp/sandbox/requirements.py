@@ -11,6 +11,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from autoagent_mcp.errors import HarnessError
 
 HINT = "Correct .agent/requirements.txt: one `name==version` per line."
+INSTALL_HINT = (
+    "See that the package index can be reached; else correct .agent/requirements.txt: one `name==version` per line."
+)
 
 
 def checked(requirements: str) -> list[str]:

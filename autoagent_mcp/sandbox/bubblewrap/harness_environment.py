@@ -21,7 +21,7 @@ import uv
 
 from autoagent_mcp._text import quote
 from autoagent_mcp.errors import HarnessError
-from autoagent_mcp.sandbox.requirements import HINT, checked
+from autoagent_mcp.sandbox.requirements import INSTALL_HINT, checked
 
 _SAID_CHARS = 1_500
 
@@ -109,7 +109,7 @@ def _install(wanted: list[str], target: Path, *options: str) -> None:
     )
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise HarnessError(f"The harness's libraries cannot be installed: {quote(said, _SAID_CHARS)}", HINT)
+        raise HarnessError(f"The harness's libraries cannot be installed: {quote(said, _SAID_CHARS)}", INSTALL_HINT)
 
 
 def _let_everyone_read(folder: Path) -> None:

@@ -70,7 +70,8 @@ async def prepare(images: Images, base: str, text: str, inside: Image | None = N
         raise
     except SandboxError as error:
         raise HarnessError(
-            f"The harness's libraries cannot be installed: {clip(error.problem, _SAID_CHARS)}", requirements.HINT
+            f"The harness's libraries cannot be installed: {clip(error.problem, _SAID_CHARS)}",
+            requirements.INSTALL_HINT,
         ) from error
     except OSError as error:
         raise SandboxError(f"The harness image could not be made: {error}.", "Free the disk.") from error
