@@ -34,6 +34,8 @@ _CUT_CHARS = 100
 
 _LOOK = "Call again; if that does not help, a person finds the reason in .autoagent/server.log."
 
+_ROOM = "Call again; if that does not help, a person has to see whether the disk is full or not to be written."
+
 P = ParamSpec("P")
 T = TypeVar("T", bound="Answer")
 
@@ -151,6 +153,10 @@ def speaks_mcp(
             lab = await ctx.request_context.lifespan_context.lab()
         except AutoagentError as error:
             raise ToolError(clip(str(error), ANSWER_LIMIT_CHARS)) from error
+        except OSError as error:
+            _log.exception("A file could not be read or written")
+            # Its name stands in the log alone: it may be that of a hidden task.
+            raise ToolError(f"A file could not be read or written: {error.strerror}. {_ROOM}") from error
         if lab.done():
             answer = answer.model_copy(update={"next": _DONE})
         return told(answer, lab.notes())

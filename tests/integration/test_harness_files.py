@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.clients import Call, ToolFailed, in_memory
+from support.processes import until
 from support.workspaces import NO_MODEL, commit_all, git, harness, make_workspace, write_tree
 
 from autoagent_mcp.harness.adapter import BOUNDARY
@@ -162,3 +164,14 @@ async def test_only_the_server_that_writes_edits(workspace: Workspace, call: Cal
         with pytest.raises(ToolFailed, match="Use that one, or end it"):
             await second("edit_harness", file="agent.py", old="    pass", new="    return")
     assert workspace.agent.read_text(encoding="utf-8") == harness(IDLES)
+
+
+async def test_what_the_disk_refuses_is_told(workspace: Workspace, call: Call) -> None:
+    await call("get_brief")
+    await until(workspace.status.exists)  # which is written by way of the same folder
+    shutil.rmtree(workspace.scratch)
+    workspace.scratch.touch()
+    before = contents(workspace)
+    with pytest.raises(ToolFailed, match="could not be read or written: File exists"):
+        await call("edit_harness", file=".agent/new.md", content="x")
+    assert contents(workspace) == before
