@@ -86,6 +86,7 @@ class Live:
                     data.add(run, experiment, await anyio.to_thread.run_sync(self._traced, run, limiter=_disk))
                 document = await data.document()
         except (AutoagentError, OSError) as error:  # nothing was measured yet, or all of it was just deleted
+            self._ended = set()
             return {"waiting": str(error)}
         self._ended = {run["id"] for run in document["runs"] if run["state"] == RunState.COMPLETE.value}
         return document

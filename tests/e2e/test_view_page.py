@@ -12,6 +12,7 @@ import anyio.to_thread
 import pytest
 from playwright.sync_api import Page, expect
 from support.browser import launched, opened_at
+from support.hidden import Secrets
 from support.nights import TASKS, small_night
 from support.viewed import viewed
 
@@ -26,13 +27,13 @@ def patience() -> Generator[None]:
     expect.set_options(timeout=5_000)
 
 
-def night(folder: Path, steps: Semaphore) -> None:
-    """Work for a small night, as far as it may go on."""
+def night(folder: Path, steps: Semaphore) -> Secrets:
+    """Work for a small night, as far as it may go on; return what its hidden tasks are made of."""
 
     async def may_go_on() -> None:
         await anyio.to_thread.run_sync(steps.acquire)
 
-    anyio.run(small_night, folder, may_go_on)
+    return anyio.run(small_night, folder, may_go_on)[1]
 
 
 def test_the_page_follows_a_running_night_and_keeps_what_its_reader_does(tmp_path: Path) -> None:
@@ -51,10 +52,12 @@ def test_the_page_follows_a_running_night_and_keeps_what_its_reader_does(tmp_pat
             follow(page, steps)
         finally:
             steps.release(9)
-        working.result()
+        secret = working.result()
         expect(page.locator("thead th")).to_have_count(1 + 5)
         assert page.locator("tbody th").all_text_contents() == list(TASKS)
         assert page.evaluate("isStillHere")
+        assert len(secret.words) > 10
+        assert secret.found_in(page.evaluate("JSON.stringify(autoagent.data)").encode()) == []
         found.see_it_kept_quiet(address)
         assert found.asked_for.count(address) == 1
 
