@@ -6,7 +6,7 @@ import re
 
 from autoagent_mcp.workspace import Workspace
 
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6}[ \t]+(.+)$", re.MULTILINE)
 _MOST_BYTES = 100_000
 
 

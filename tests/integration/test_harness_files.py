@@ -175,3 +175,10 @@ async def test_what_the_disk_refuses_is_told(workspace: Workspace, call: Call) -
     with pytest.raises(ToolFailed, match="could not be read or written: File exists"):
         await call("edit_harness", file=".agent/new.md", content="x")
     assert contents(workspace) == before
+
+
+async def test_a_program_that_no_page_can_hold_is_refused(workspace: Workspace, call: Call) -> None:
+    with workspace.program.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(ToolFailed, match=r"program\.md has more than 1000000 bytes"):
+        await call("read_harness", file="program.md")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from datetime import datetime, timezone
+from pathlib import Path
 
 from support.labs import REFLECTION, TASKS, FakeMeasure, edit, measured, opened
 
 from autoagent_mcp.experiment.book import BEGAN, Book
+from autoagent_mcp.experiment.directive import directive
 from autoagent_mcp.ledger import Entry
 from autoagent_mcp.models.author import Author
 from autoagent_mcp.models.experiment import Decision
@@ -93,3 +95,10 @@ def test_an_entry_of_before_names_nobody() -> None:
     )
     (experiment,) = book.experiments
     assert (experiment.author, experiment_row(experiment).by) == (None, "")
+
+
+def test_a_heading_of_any_length_is_read(tmp_path: Path) -> None:
+    """Minutes, where its end were looked for from each blank."""
+    workspace = Workspace(folder=tmp_path)
+    workspace.program.write_text(f"# Goal #{90_000 * ' '}x\n\nWin.\n", encoding="utf-8")
+    assert directive(workspace) == "Win."
