@@ -6,16 +6,14 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 from support.clients import over_stdio
 from support.hidden import solver
-from support.stub_upstream import Holds, StubUpstream, running
-from support.wire import Answer, Json
-from support.workspaces import ANSWER_TASK, NO_MODEL, git, make_workspace
+from support.processes import until
+from support.stub_upstream import running
+from support.workspaces import ANSWER_TASK, NO_MODEL, ended, git, make_workspace
 
 from autoagent_mcp.workspace import Workspace
 
@@ -24,29 +22,6 @@ EASY = {**ANSWER_TASK, "instruction.md": "Please write 42 to answer.txt."}
 TASKS = {f"t{number:02}": EASY if number < 5 else ANSWER_TASK for number in range(20)}
 PAIRED = 12
 """Trials of the confirm run that end before the server is killed."""
-
-
-def hold_after(model: StubUpstream, calls: int) -> None:
-    """Answer so many calls from now on, and hold the others."""
-    left = iter(range(calls - 1))
-
-    def answer(_body: Json) -> Answer:
-        if next(left, None) is None:
-            model.fault = Holds(after=0)
-        return Answer(text="Hello.")
-
-    model.answer = answer
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does: there is nothing to await."""
-    with anyio.fail_after(30):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(0.02)
-
-
-def ended(workspace: Workspace, run: str) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in workspace.run(run).glob("*/trial.json")}
 
 
 def git_results_and_ledger_agree(workspace: Workspace, commit: str) -> None:
@@ -72,7 +47,7 @@ async def test_a_confirm_run_survives_a_kill_and_ends_kept(tmp_path: Path, monke
             assert (await call("run_suite", description="the baseline", wait_sec=120))["passed"] == 5
             workspace.agent.write_text(solver("instruction"), encoding="utf-8")
             assert (await call("run_suite", description="any task", wait_sec=120))["passed"] == 20
-            hold_after(model, PAIRED)
+            model.hold_after(PAIRED)
             first = (await call("keep_change", reflection=REFLECTION, wait_sec=0))["run"]
             assert (first["kind"], first["state"]) == ("confirm", "running")
             await until(lambda: len(ended(workspace, first["run"])) >= PAIRED)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from support.clients import Call, ToolFailed, caller, over_stdio
 from support.engines import left
+from support.processes import has_ended, until, with_argument
 from support.workspaces import ANSWER_TASK, NO_MODEL, harness, make_workspace
 
 from autoagent_mcp.workspace import Workspace
@@ -36,39 +37,10 @@ def two_task_workspace(folder: Path, marker: str, settings: str = SETTINGS) -> W
     return make_workspace(folder, agent=agent, tasks={"quick": task, "slow": slow}, settings=settings)
 
 
-def processes_with(marker: str) -> list[int]:
-    return [pid for pid in pids() if marker.encode() in command_line(pid)[:1]]
-
-
-def pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-
-
-def command_line(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-    except OSError:
-        return []
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return True
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does: there is nothing to await."""
-    with anyio.fail_after(30):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(0.05)
-
-
 async def start_and_wait_for_the_slow_trial(call: Call, workspace: Workspace, marker: str) -> str:
     run = (await call("run_suite", description="the baseline", wait_sec=0))["run"]
     quick = workspace.trial(run, "quick__1").trial
-    await until(lambda: bool(processes_with(marker)) and quick.exists())
+    await until(lambda: with_argument(marker) and quick.exists())
     return run
 
 
@@ -77,7 +49,7 @@ async def test_a_client_that_vanishes_leaves_no_process_and_no_finished_trial_is
     workspace = two_task_workspace(tmp_path, marker)
     async with over_stdio(workspace) as call:
         run = await start_and_wait_for_the_slow_trial(call, workspace, marker)
-    await until(lambda: not processes_with(marker))
+    await until(lambda: not with_argument(marker))
     async with over_stdio(workspace) as call:
         seen = await call("read_run", run=run)
     assert seen["run"]["state"] in {"cancelled", "interrupted"}
@@ -95,7 +67,7 @@ async def test_a_killed_server_leaves_no_process_and_the_next_one_runs_only_what
         server = int(workspace.lock.read_text(encoding="utf-8"))
         os.kill(server, number)
         await until(lambda: has_ended(server))
-    await until(lambda: not processes_with(marker))
+    await until(lambda: not with_argument(marker))
     finished = workspace.trial(run, "quick__1").trial.read_bytes()
     async with over_stdio(workspace) as call:
         seen = await call("read_run", run=run)
@@ -103,7 +75,7 @@ async def test_a_killed_server_leaves_no_process_and_the_next_one_runs_only_what
         trace = await call("read_trace", run=run, trial="slow__1")
         assert "Be slow." in str(trace["steps"])
         await call("run_suite", description="go on", wait_sec=0)
-        await until(lambda: bool(processes_with(marker)))
+        await until(lambda: with_argument(marker))
         await call("cancel_run", run=run)
     assert workspace.trial(run, "quick__1").trial.read_bytes() == finished
     assert list(workspace.run(run).glob("slow__1*.failed"))
@@ -129,7 +101,7 @@ async def test_an_engine_has_nothing_of_a_killed_server_once_the_next_one_answer
         seen = await call("read_run", run=run)
         assert [one["trial"] for one in seen["trials"] if one["passed"]] == ["quick__1"]
         assert left(workspace.id) == []
-    assert not processes_with(marker)
+    assert not with_argument(marker)
 
 
 async def test_a_full_disk_is_named_and_with_room_again_the_work_goes_on(tmp_path: Path) -> None:
@@ -140,7 +112,7 @@ async def test_a_full_disk_is_named_and_with_room_again_the_work_goes_on(tmp_pat
         with pytest.raises(ToolFailed, match=r"(?i)no space left|room on the disk"):  # noqa: PT012 - whoever meets it
             run = await call("run_suite", description="the baseline", wait_sec=50)
             raise ToolFailed(run["error"])
-        server = next(pid for pid in pids() if str(small).encode() in command_line(pid)[-1:])
+        (server,) = with_argument(f"--workspace\0{small}")
         Path(f"/proc/{server}/root{small}/filler").unlink()
         run = await call("run_suite", description="the baseline", wait_sec=50)
         assert (run["state"], run["passed"]) == ("complete", 1)

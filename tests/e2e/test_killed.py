@@ -30,7 +30,7 @@ from support.lives import (
     report_at,
     wounds,
 )
-from support.processes import until
+from support.processes import has_ended, until
 from support.workspaces import git
 
 from autoagent_mcp.workspace import Workspace
@@ -58,13 +58,6 @@ def users_work_is_untouched(workspace: Workspace) -> None:
     assert git(workspace.folder, "show", ":notes.txt") == "mine"
     assert set(git(workspace.folder, "diff", "--name-only").split("\n")) <= {".gitignore", "agent.py"}
     assert (workspace.folder / ".gitignore").read_text(encoding="utf-8").endswith("# mine\n")
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return True
 
 
 async def lived(workspace: Workspace, player: Player, death: Death, chance: random.Random, left: list[int]) -> Report:

@@ -12,32 +12,13 @@ import pytest
 from support.clients import Call, ToolFailed, over_stdio
 from support.hidden import solver
 from support.processes import until
-from support.stub_upstream import Holds, StubUpstream, running
-from support.wire import Answer, Json
-from support.workspaces import ANSWER_TASK, NO_MODEL, git, make_workspace
-
-from autoagent_mcp.workspace import Workspace
+from support.stub_upstream import running
+from support.workspaces import ANSWER_TASK, NO_MODEL, ended, git, make_workspace
 
 REFLECTION = "It reads the instruction, as any harness should."
 TASKS = {f"t{number}": ANSWER_TASK for number in range(3)}
 PAIRED = 2
 """Trials of the confirm run that end before the first server is killed."""
-
-
-def hold_after(model: StubUpstream, calls: int) -> None:
-    """Answer so many calls from now on, and hold the others."""
-    left = iter(range(calls - 1))
-
-    def answer(_body: Json) -> Answer:
-        if next(left, None) is None:
-            model.fault = Holds(after=0)
-        return Answer(text="Hello.")
-
-    model.answer = answer
-
-
-def ended(workspace: Workspace, run: str) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in workspace.run(run).glob("*/trial.json")}
 
 
 async def reads_and_says_so(call: Call, run: str, server: int) -> None:
@@ -95,7 +76,7 @@ async def test_the_second_server_reads_follows_and_finishes_what_the_first_was_k
             assert (await first("run_suite", description="the baseline", wait_sec=120))["passed"] == 0
             workspace.agent.write_text(solver("instruction"), encoding="utf-8")
             assert (await first("run_suite", description="any task", wait_sec=120))["passed"] == 3
-            hold_after(model, PAIRED)
+            model.hold_after(PAIRED)
             run = (await first("keep_change", reflection=REFLECTION, wait_sec=0))["run"]["run"]
             server = int(workspace.lock.read_text(encoding="utf-8"))
             await until(lambda: len(ended(workspace, run)) >= PAIRED)

@@ -91,6 +91,17 @@ class StubUpstream:
         self.cut_off = anyio.Event()
         """Set when a client goes away in the middle of a held stream."""
 
+    def hold_after(self, calls: int) -> None:
+        """Answer so many calls from now on, and hold the others."""
+        left = iter(range(calls - 1))
+
+        def answer(_body: Json) -> Answer:
+            if next(left, None) is None:
+                self.fault = Holds(after=0)
+            return Answer(text="Hello.")
+
+        self.answer = answer
+
     @property
     def bodies(self) -> list[Json]:
         """What was received."""

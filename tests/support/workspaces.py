@@ -100,3 +100,8 @@ def commit_all(folder: Path) -> None:
     git(folder, "config", "user.email", "test@localhost")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "--allow-empty", "-m", "Begin")
+
+
+def ended(workspace: Workspace, run: str) -> dict[str, bytes]:
+    """Return what is on disk of a run's trials that have ended."""
+    return {path.parent.name: path.read_bytes() for path in workspace.run(run).glob("*/trial.json")}
