@@ -25,6 +25,8 @@ _FILES_LIMIT = 500
 _REMEMBERED = 4
 """Candidates that were looked at last: most calls ask about the working files, and to parse them takes milliseconds."""
 _HINT = "Correct it and call again."
+_LOST = "Put it back, or bring the file into the form that `autoagent-mcp init` writes in an empty folder."
+_ONE_TOO_MANY = "Leave it where it was, and take it out elsewhere."
 
 _Files = tuple[tuple[str, bytes], ...]
 
@@ -134,7 +136,9 @@ def _check_markers(lines: list[str]) -> int:
     for marker, found in places.items():
         if len(found) != 1:
             where = f"on lines {', '.join(map(str, found))}" if found else "nowhere"
-            raise HarnessError(f"agent.py must have the line {marker!r} once; it is {where}.", "Put it back.")
+            raise HarnessError(
+                f"agent.py must have the line {marker!r} once; it is {where}.", _ONE_TOO_MANY if found else _LOST
+            )
     editable, boundary = places[EDITABLE_MARKER][0], places[adapter.BOUNDARY][0]
     if boundary < editable:
         raise HarnessError(

@@ -18,8 +18,6 @@ from autoagent_mcp.init.templates import Harness
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.workspace import Workspace
 
-_EXAMPLE = "`autoagent-mcp init` in an empty folder shows what it has to look like."
-
 
 class Step(Frozen):
     """What became of a file or folder."""
@@ -106,7 +104,7 @@ def _harness(workspace: Workspace, texts: templates.Texts, model: str) -> Iterat
     try:
         boundary.check({"agent.py": workspace.agent.read_bytes()}, model=model)
     except HarnessError as error:
-        yield Step(path="agent.py", done="kept", by_hand=f"{error} {_EXAMPLE}")
+        yield Step(path="agent.py", done="kept", by_hand=str(error))
     else:
         yield Step(path="agent.py", done="kept")
 
