@@ -90,8 +90,10 @@ def test_text_that_is_no_utf_8_is_refused() -> None:
 @pytest.mark.parametrize("marker", [boundary.EDITABLE_MARKER, adapter.BOUNDARY])
 def test_a_marker_must_be_there_once(marker: str) -> None:
     text = agent()["agent.py"].decode()
-    assert "nowhere" in complaint({"agent.py": text.replace(marker, "#").encode()})
-    assert "on lines" in complaint({"agent.py": (marker + "\n" + text).encode()})
+    assert "nowhere. Put it back" in complaint({"agent.py": text.replace(marker, "#").encode()})
+    twice = complaint({"agent.py": (marker + "\n" + text).encode()})
+    assert "on lines" in twice
+    assert "take it out elsewhere" in twice
 
 
 def test_the_editable_section_comes_first() -> None:
