@@ -86,7 +86,8 @@ def _counts(folder: Path, data: Mapping[str, object], status: Mapping[str, objec
     """Count this hold, and say whether it is one of those allowed without anything happening in between."""
     name = re.sub(r"[^\w-]", "_", text(data, "session_id"))[:80] or "unknown"
     path = folder / ".autoagent" / "hooks" / name
-    mark, held = path.read_text(encoding="utf-8").split() if path.exists() else ("", "0")
+    words = path.read_text(encoding="utf-8").split() if path.exists() else []
+    mark, held = words if len(words) == 2 else ("", "0")  # noqa: PLR2004 - another call may be writing it
     now = text(status, "updated_at")
     is_same = data.get("stop_hook_active") is not False and mark == now
     count = int(held) + 1 if is_same else 1

@@ -55,6 +55,8 @@ def _trajectory(path: str) -> bytes:
     data = _read(path, _TRAJECTORY_LIMIT_BYTES + 1)
     if data is None or len(data) > _TRAJECTORY_LIMIT_BYTES:
         return b"null"
+    if not (data.startswith(b"{") and data.rstrip().endswith(b"}")):  # broken off, as by a full disk
+        return b"null"
     if b"NaN" in data or b"Infinity" in data:  # a model may say what JSON in a browser does not know
         data = json.dumps(json.loads(data, parse_constant=str)).encode()
     return data

@@ -129,6 +129,13 @@ def test_where_it_cannot_count_it_holds_nobody(folder: Path) -> None:
     assert stopping(folder) == {}
 
 
+def test_a_count_that_was_not_finished_begins_anew(folder: Path) -> None:
+    (folder / ".autoagent" / "hooks").mkdir()
+    (folder / ".autoagent" / "hooks" / "s-1").touch()
+    assert stopping(folder)
+    assert stopping(folder)
+
+
 def test_what_a_session_did_long_ago_holds_it_no_more(folder: Path) -> None:
     """The end of a transcript is looked at, as going through all of a large one takes seconds."""
     path = folder / "transcript.jsonl"

@@ -81,3 +81,9 @@ def test_numbers_that_a_browser_does_not_read_become_text(files: TrialFiles) -> 
 def test_a_trial_whose_folder_is_gone_has_no_trace(files: TrialFiles) -> None:
     files.trajectory.unlink()
     assert document(files)["trajectory"] is None
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"steps": [{"step', b"\0" * 100])
+def test_a_trace_that_broke_off_is_none(files: TrialFiles, rest: bytes) -> None:
+    files.trajectory.write_bytes(rest)
+    assert document(files)["trajectory"] is None
