@@ -9,6 +9,7 @@ from rich.console import Console
 
 from autoagent_mcp import config as config_file
 from autoagent_mcp._io import FileLock
+from autoagent_mcp._text import clean
 from autoagent_mcp.errors import LedgerError
 from autoagent_mcp.experiment.belief import believed, figures
 from autoagent_mcp.experiment.hidden import HiddenPairs
@@ -36,7 +37,7 @@ async def review(workspace: Workspace, rounds: int) -> Judgement | None:
         LedgerError: A server works on the workspace.
         AutoagentError: The workspace is not ready.
     """
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     settings = config_file.load(workspace.folder)
     async with open_bench(workspace, settings) as bench, open_lab(bench) as lab:
         if not lab.is_writing:
@@ -55,7 +56,7 @@ async def review(workspace: Workspace, rounds: int) -> Judgement | None:
 async def _tell(console: Console, lab: Lab, run: Run) -> Judgement | None:
     judgement = lab.judgement(run.id)
     if run.state is not RunState.COMPLETE or run.duel is None or judgement is None:
-        console.print(f"The run is {run.state.value}. {run.error} Call it again: only what is missing is run.")
+        console.print(f"The run is {run.state.value}. {clean(run.error)} Call it again: only what is missing is run.")
         return None
     console.print(f"\n{judgement.reason}")
     console.print(f"Visible tasks: {figures(judgement)}.")
@@ -68,9 +69,8 @@ async def _tell(console: Console, lab: Lab, run: Run) -> Judgement | None:
     incumbent = lab.incumbent()
     if incumbent is not None:
         state = "provisional" if incumbent.is_provisional else "kept for good"
-        console.print(
-            f"\nThe incumbent is experiment {incumbent.n} ({state}): {' '.join(incumbent.description.split())}"
-        )
+        description = " ".join(clean(incumbent.description).split())
+        console.print(f"\nThe incumbent is experiment {incumbent.n} ({state}): {description}")
     return judgement
 
 

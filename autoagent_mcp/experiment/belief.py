@@ -57,9 +57,7 @@ def _surety(judgement: Judgement, duel: Duel) -> str:
 
 
 def _size(judgement: Judgement, duel: Duel) -> str:
-    shown = (
-        f"Its gain lies between {judgement.low_points:+.1f} and {judgement.high_points:+.1f} points, as far as known"
-    )
+    shown = f"The gain is between {judgement.low_points:+.1f} and {judgement.high_points:+.1f} points (95 % interval)"
     if duel.is_fixed_size:
         return f"{shown}; all pairs that were planned were tried, so this leans to neither side."
     return f"{shown}; the pairs ended as soon as they decided, so this leans to whoever was ahead."

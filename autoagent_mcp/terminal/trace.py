@@ -11,7 +11,7 @@ import anyio.to_thread
 from rich.console import Console
 
 from autoagent_mcp._text import clip
-from autoagent_mcp.errors import UnknownNameError
+from autoagent_mcp.errors import LedgerError, UnknownNameError
 from autoagent_mcp.models.run import Run
 from autoagent_mcp.models.trial import Trial
 from autoagent_mcp.report import traces
@@ -40,7 +40,7 @@ async def show_trace(workspace: Workspace, run_id: str, name: str, *, is_whole: 
         as_json: Whether to write the trial, its trajectory (ATIF) and its other files as JSON.
 
     Raises:
-        LedgerError: There is no ledger yet, or it cannot be read.
+        LedgerError: There is no ledger yet, it cannot be read, or the trace is gone.
         UnknownNameError: There is no such run, or no such trial or task in it.
     """
     async with open_reading(workspace) as reading:
@@ -48,7 +48,10 @@ async def show_trace(workspace: Workspace, run_id: str, name: str, *, is_whole: 
     trials = _named(run, name)
     files = workspace.trial(run.id, trials[0].id)
     if not await anyio.to_thread.run_sync(files.folder.is_dir):
-        raise UnknownNameError("trace", trials[0].id, [])
+        raise LedgerError(
+            f"The trace of trial {trials[0].id} of run {run.id} is not on disk any more; its score is in the ledger.",
+            "Read another run's traces.",
+        )
     told = json.loads(await anyio.to_thread.run_sync(traces.document, trials[0], files))
     if as_json:
         write_json(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def test_a_review_says_what_may_be_believed_and_of_the_hidden_tasks_only_to_a_pe
     assert "in 4 pairs: 2 won, 0 lost, 2 tied" in said
     assert "1 hidden tasks: +100.0 points" in said
     assert "What may be believed: *" in said
+    assert "(kept for good): Solve all [red]bold[/red] :smile:" in said
     assert reviewed.secrets.found_in(reviewed.said.encode()) == []
     assert reviewed.secrets.found_below(reviewed.workspace.folder) == {}
     told = reviewed.told("status")["headline"]
@@ -136,7 +138,7 @@ def test_a_winner_is_taken_over_and_nothing_else_is_touched(reviewed: Morning) -
 
 
 def test_what_a_model_or_a_sandbox_said_moves_no_terminal(morning: Morning) -> None:
-    for words in (("status",), ("ledger",), ("ledger", "1"), ("trace", "2", "hard")):
+    for words in (("status",), ("ledger", "1"), ("trace", "2", "hard")):
         done = morning.run(*words, COLUMNS="60")
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout
@@ -154,15 +156,15 @@ def test_what_a_model_or_a_sandbox_said_moves_no_terminal(morning: Morning) -> N
 def test_scripts_get_the_same_facts(morning: Morning) -> None:
     ledger = morning.told("ledger")
     assert [(one["n"], one["status"], one["score"]["passed"]) for one in ledger] == [(0, "baseline", 1), (1, "kept", 2)]
-    assert morning.told("ledger", "--status", "kept") == ledger[1:]
-    assert morning.told("ledger", "--last", "1") == ledger[1:]
+    assert morning.told("ledger", "--status", "kept", "--last", "1") == ledger[1:]
     assert "+    if True:" in morning.told("ledger", "1")["diff"]
     trace = morning.told("trace", "1", "hard")
     assert (trace["trial"]["task"], trace["trial"]["passed"]) == ("hard", False)
     assert "verifier/test-stdout.txt" in {file["path"] for file in trace["files"]}
     unknown = morning.run("trace", "1", "hart")
     assert (unknown.returncode, "nearest are: hard__1" in unknown.stderr) == (1, True)
-    assert morning.run("ledger", "7").stderr.startswith("There is no experiment named '7'.")
+    shutil.move(morning.workspace.run("0001") / "easy__1", morning.folder / "away")
+    assert "is not on disk any more" in morning.run("trace", "1", "easy").stderr
 
 
 async def test_beside_a_server_all_is_shown_and_no_review_begins(

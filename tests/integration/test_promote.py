@@ -64,7 +64,7 @@ async def test_only_a_winner_that_a_review_does_not_speak_against_is_handed_over
             await hand_over(workspace, branch="winner")
         await review(lab)
         await hand_over(workspace, branch="winner")
-    assert "Its gain lies between" in " ".join(git(workspace.folder, "log", "-1", "--format=%B", "winner").split())
+    assert "The gain is between" in " ".join(git(workspace.folder, "log", "-1", "--format=%B", "winner").split())
 
 
 async def test_one_commit_on_the_baselines_has_the_harness_and_nothing_else_of_the_night(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.labs import REFLECTION, FakeMeasure, edit, make_lab_workspace, measured, opened
 
-from autoagent_mcp.errors import LedgerError
+from autoagent_mcp.errors import LedgerError, UnknownNameError
 from autoagent_mcp.models.status import Status
 from autoagent_mcp.terminal.ledger import show_ledger
 from autoagent_mcp.terminal.status import show_status
@@ -85,6 +85,8 @@ async def test_a_workspace_without_a_ledger_and_one_without_a_keep(
     assert "25 % (5 to 70), 1 of 4 trials" in shown
     await show_ledger(workspace, None, state="kept", last=0, as_json=False)
     assert capsys.readouterr().out == "None.\n"
+    with pytest.raises(UnknownNameError, match="no experiment named '1'"):
+        await show_ledger(workspace, 1, state="", last=0, as_json=False)
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
