@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import anyio
 import httpx2
 
+from autoagent_mcp._text import clean
 from autoagent_mcp.config import ModelSettings
 from autoagent_mcp.doctor.finding import Finding, failed, ok
 from autoagent_mcp.errors import AutoagentError, GatewayError
@@ -110,7 +111,7 @@ async def _ask(upstream: Upstream, model: ModelSettings) -> _Answer:
 
     async def read(response: httpx2.Response) -> _Answer:
         text = (await read_some(response, _ANSWER_LIMIT_BYTES)).decode(errors="replace")
-        said = upstream.scrubbed(" ".join(text.split()))[:_SAID_CHARS]
+        said = upstream.scrubbed(" ".join(clean(text).split()))[:_SAID_CHARS]
         return _Answer(response.status_code, response.headers.get("date", ""), said)
 
     return await upstream.ask(api, json.dumps({**question, "model": model.name}).encode(), read)

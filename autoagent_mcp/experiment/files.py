@@ -18,10 +18,12 @@ from autoagent_mcp.harness import adapter, boundary
 from autoagent_mcp.harness.syntax import parse
 from autoagent_mcp.models.base import Frozen
 from autoagent_mcp.repo import Editable
+from autoagent_mcp.sandbox import requirements
 from autoagent_mcp.workspace import EDITABLE
 
 PROGRAM = "program.md"
 _AGENT, _FOLDER = EDITABLE
+_LIBRARIES = f"{_FOLDER}/requirements.txt"
 _NAME_BYTES = 200
 _PROGRAM_BYTES = 1_000_000
 _PLACES_SHOWN = 5
@@ -114,6 +116,8 @@ class HarnessFiles:
             boundary.check_files(files)
             if name == _AGENT:
                 boundary.check(files, model=self._model)
+            elif name == _LIBRARIES:
+                requirements.checked(files[name].decode())
             elif name.endswith(".py"):
                 parse(files[name])
         except HarnessError as error:

@@ -100,7 +100,7 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_looked_at(tmp_path:
     ("fault", "said"),
     [
         (Fails(401, body="no such key sk-secret"), "does not serve us: HTTP 401: no such key [key]"),
-        (Fails(400, body="no such model"), "refused a request: HTTP 400: no such model"),
+        (Fails(400, body="no \x1b[2Jsuch model"), "refused a request: HTTP 400: no such model"),
         (Fails(503, body="later"), "HTTP 503: later"),
     ],
 )

@@ -116,6 +116,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"file": ".agent/prompts", "content": "x"}, "cannot both be files"),
     ({"file": f"{PLAN}/x", "content": "x"}, "cannot both be files"),
     ({"file": ".agent/x.md", "content": "a\0b"}, "holds a NUL"),
+    ({"file": ".agent/requirements.txt", "content": "httpx\n../evil\n"}, r"line 2, '../evil', is no requirement"),
     ({"file": ".agent/x.py", "content": "x = ("}, r"x\.py line 1 would have a syntax error"),
     ({"file": ".agent/data.bin", "old": "a", "new": "b"}, "no UTF-8 text"),
     ({"file": ".agent/none.md", "old": "a", "new": "b"}, "There is no file"),
