@@ -214,9 +214,7 @@ class Book:
         Those are the baseline's, those beside later candidates, and those after it was kept: none of them had a part in
         choosing it.
         """
-        found = self._fresh.get((experiment, fingerprint))
-        if found is None:
-            return {}
+        found: Mapping[str, _Fresh] = self._fresh.get((experiment, fingerprint), {})
         return {
             task: Tally(gained=fresh.rewards if by_reward else fresh.passed, attempts=fresh.attempts)
             for task, fresh in found.items()
@@ -313,8 +311,9 @@ class Book:
 
     def _judge(self, judged: Judged) -> None:
         self._judgements[judged.run] = judged
-        self.pending = judged.run
         record = self.runs[judged.run]
+        if record.run.duel is None or not record.run.duel.is_fixed_size:  # that one decides nothing
+            self.pending = judged.run
         if record.is_measured and not self.may_go_on(record):
             self._open.pop(judged.run, None)
         if record.run.kind is RunKind.REVIEW:

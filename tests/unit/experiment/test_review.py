@@ -119,6 +119,7 @@ async def test_of_the_hidden_tasks_a_person_sees_the_pairs_and_the_ledger_one_bi
     assert all(name not in trial.id for trial in run.trials)
     async with open_reading(workspace) as reading:
         found = last_review(reading.book)
+        assert reading.book.pending is None
     assert found is not None
     assert found.judgement == judgement
 
