@@ -48,10 +48,9 @@ def clip(text: str, limit_chars: int) -> str:
         return text
     head = text[: _fitting(text[:limit_chars], limit_chars * 2 // 3)]
     tail = text[len(text) - _fitting(text[: -limit_chars - 1 : -1], limit_chars - limit_chars * 2 // 3) :]
-    opened = QUOTE_CLOSES if head.rfind(QUOTE_OPENS) > head.rfind(QUOTE_CLOSES) else ""
     closing = tail.find(QUOTE_CLOSES)
     closed = QUOTE_OPENS if closing >= 0 and QUOTE_OPENS not in tail[:closing] else ""
-    return f"{head}{opened}\n[... {len(text) - len(head) - len(tail)} characters cut ...]\n{closed}{tail}"
+    return f"{_closed(head)}\n[... {len(text) - len(head) - len(tail)} characters cut ...]\n{closed}{tail}"
 
 
 def quote(text: str, limit_chars: int) -> str:
@@ -60,10 +59,20 @@ def quote(text: str, limit_chars: int) -> str:
     return f"{QUOTE_OPENS}{clip(text, limit_chars)}{QUOTE_CLOSES}" if text.strip() else ""
 
 
+def one_line(text: str, limit_chars: int) -> str:
+    """Make one line of a text and cut its end off where it is longer; a quotation in it that is cut is closed."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit_chars else f"{_closed(text[:limit_chars])}..."
+
+
 def named(names: Sequence[str], most: int) -> str:
     """List the first `most` names, and say how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def _closed(head: str) -> str:
+    return head + QUOTE_CLOSES if head.rfind(QUOTE_OPENS) > head.rfind(QUOTE_CLOSES) else head
 
 
 def _fitting(text: str, limit_chars: int) -> int:

@@ -68,7 +68,7 @@ def installed_command() -> Path:
         SetupError: It is not installed as a command, or only in the cache of `uvx`, which comes and goes.
     """
     path = Path(sysconfig.get_path("scripts")) / "autoagent-mcp"
-    hint = "Install it: `uv tool install autoagent-mcp`, or `pipx install autoagent-mcp`; then call again."
+    hint = "Install it, in its clone: `uv tool install .` or `pipx install .`; then call again."
     if not path.is_file():
         raise SetupError(f"There is no command {path}.", hint)
     if "archive-v0" in path.parts:

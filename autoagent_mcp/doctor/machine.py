@@ -62,7 +62,7 @@ def _command() -> Finding:
     return warning(
         "command",
         f"autoagent-mcp is not on the PATH, so that .mcp.json cannot start it by that name ({sys.prefix} has it)",
-        f"Install it (`uv tool install autoagent-mcp`), or let `{here} connect CLIENT --write` name its place.",
+        f"Install it (in its clone: `uv tool install .`), or let `{here} connect CLIENT --write` name its place.",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoagent_mcp._text import one_line
 from autoagent_mcp.experiment.failing import Cause, FailingTask
 from autoagent_mcp.experiment.learnt import Calibration, Hits, KeepRate, Learnt, Lesson, NearMiss, kind_text
 from autoagent_mcp.models.base import Frozen
@@ -72,7 +73,7 @@ def write(state: State) -> Brief:
     """Say where we are, how we got there and what is next."""
     parts = [
         _goal(state.goal),
-        f"Suite: {state.tasks} tasks, model {_line(state.model, _NAMES_CHARS)}, sandboxes by {state.backend}"
+        f"Suite: {state.tasks} tasks, model {one_line(state.model, _NAMES_CHARS)}, sandboxes by {state.backend}"
         + (f"; {state.excluded} folders are excluded (list_tasks says why)." if state.excluded else "."),
         _incumbent(state.incumbent),
         _lineage(state.lineage, state.changes),
@@ -80,7 +81,7 @@ def write(state: State) -> Brief:
         state.provable,
         state.budget,
         _running(state.running, state.progress),
-        _line(state.working),
+        one_line(state.working, _TEXT_CHARS),
         _history(state),
         _lessons(state.learnt.lessons),
         _near_misses(state.learnt.near_misses),
@@ -95,17 +96,17 @@ def write(state: State) -> Brief:
 def _goal(written: str) -> str:
     if not written:
         return f"{_GOAL} There is no program.md with directions: a person may write one."
-    return f"{_GOAL} Read program.md; it begins: {_line(written, _GOAL_CHARS)}"
+    return f"{_GOAL} Read program.md; it begins: {one_line(written, _GOAL_CHARS)}"
 
 
 def _incumbent(incumbent: Experiment | None) -> str:
     if incumbent is None:
         return "There is no baseline yet."
     if incumbent.score is None:
-        return f"The incumbent is experiment {incumbent.n}: {_line(incumbent.description)}."
+        return f"The incumbent is experiment {incumbent.n}: {one_line(incumbent.description, _TEXT_CHARS)}."
     provisional = ", kept provisionally" if incumbent.is_provisional else ""
     return (
-        f"The incumbent is experiment {incumbent.n} ({_line(incumbent.description)}){provisional}: "
+        f"The incumbent is experiment {incumbent.n} ({one_line(incumbent.description, _TEXT_CHARS)}){provisional}: "
         f"{_score(incumbent.score)}; runs {', '.join(incumbent.runs[-4:])}."
     )
 
@@ -122,7 +123,7 @@ def _lineage(lineage: Sequence[Experiment], changes: int) -> str:
 
 def _change(kept: Experiment) -> str:
     kind = f" ({kind_text(kept.kind_of_change)})" if kept.kind_of_change else ""
-    return f"- {kept.n}{kind}{_gain(kept)}: {_line(kept.description, _ROW_CHARS)}"
+    return f"- {kept.n}{kind}{_gain(kept)}: {one_line(kept.description, _ROW_CHARS)}"
 
 
 def _gain(kept: Experiment) -> str:
@@ -147,7 +148,7 @@ def _running(run: Run | None, progress: Progress | None) -> str:
     if run is None:
         return ""
     done = f", {progress.done} of {progress.total} trials done, {progress.passed} passed" if progress else ""
-    return f"Run {run.id} ({run.kind.value}) goes on{done}: {_line(run.description)}."
+    return f"Run {run.id} ({run.kind.value}) goes on{done}: {one_line(run.description, _TEXT_CHARS)}."
 
 
 def _history(state: State) -> str:
@@ -161,7 +162,7 @@ def _row(experiment: Experiment) -> str:
     decision = experiment.decision.value if experiment.decision else "open"
     kind = f" ({kind_text(experiment.kind_of_change)})" if experiment.kind_of_change else ""
     score = f", {_score(experiment.score)}" if experiment.score else ""
-    return f"- {experiment.n}{kind} {decision}{score}: {_line(experiment.description, _ROW_CHARS)}"
+    return f"- {experiment.n}{kind} {decision}{score}: {one_line(experiment.description, _ROW_CHARS)}"
 
 
 def _lessons(lessons: Sequence[Lesson]) -> str:
@@ -172,7 +173,7 @@ def _lessons(lessons: Sequence[Lesson]) -> str:
 def _lesson(lesson: Lesson) -> str:
     kind = f" ({lesson.kind})" if lesson.kind else ""
     others = f", and {lesson.others} before it" if lesson.others else ""
-    return f"- {lesson.experiment}{kind}{others}: {_line(lesson.text, _LESSON_CHARS)}"
+    return f"- {lesson.experiment}{kind}{others}: {one_line(lesson.text, _LESSON_CHARS)}"
 
 
 def _near_misses(misses: Sequence[NearMiss]) -> str:
@@ -216,12 +217,12 @@ def _authors(authors: Sequence[tuple[str, int]]) -> str:
     """Say who worked here, where it was not one alone."""
     if len(authors) < 2:  # noqa: PLR2004
         return ""
-    shown = [f"{_line(name, _NAMES_CHARS)} ({count})" for name, count in authors]
+    shown = [f"{one_line(name, _NAMES_CHARS)} ({count})" for name, count in authors]
     return f"Experiments by client: {_names(shown, _AUTHORS_CHARS)}."
 
 
 def _notices(notices: Sequence[str]) -> str:
-    shown = [f"Notice: {_line(notice)}" for notice in notices[:_NOTICES_SHOWN]]
+    shown = [f"Notice: {one_line(notice, _TEXT_CHARS)}" for notice in notices[:_NOTICES_SHOWN]]
     if len(notices) > _NOTICES_SHOWN:
         shown.append(f"Notice: and {len(notices) - _NOTICES_SHOWN} more.")
     return "\n".join(shown)
@@ -241,8 +242,3 @@ def _names(names: Sequence[str], limit_chars: int) -> str:
         shown.append(name)
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{', '.join(shown) or 'none'}{more}"
-
-
-def _line(text: str, limit_chars: int = _TEXT_CHARS) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit_chars else f"{text[:limit_chars]}..."

@@ -30,7 +30,7 @@ def _next(done: Initialised) -> Iterator[str]:
     if shutil.which("autoagent-mcp") is None:
         yield (
             "`autoagent-mcp` is not on the PATH, and .mcp.json starts it by that name: install it "
-            "(`uv tool install autoagent-mcp`), or write its place into the client's file: "
+            "(in its clone: `uv tool install .`), or write its place into the client's file: "
             "`autoagent-mcp connect claude-code --write`."
         )
     yield "Put your own tasks into tasks/ beside or instead of the examples, and say in program.md what they are about."

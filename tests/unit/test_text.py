@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoagent_mcp._text import QUOTE_CLOSES, QUOTE_OPENS, clean, clip, quote, size
+from autoagent_mcp._text import QUOTE_CLOSES, QUOTE_OPENS, clean, clip, one_line, quote, size
 
 CUT_CHARS = 50
 """What the note about a cut takes."""
@@ -21,6 +21,13 @@ def test_a_quotation_cannot_be_ended_by_what_is_quoted(text: str, limit: int) ->
     quoted = quote(text, limit)
     assert not quoted or (quoted[0], quoted[-1]) == (QUOTE_OPENS, QUOTE_CLOSES)
     assert quoted.count(QUOTE_OPENS) == quoted.count(QUOTE_CLOSES) == bool(quoted)
+
+
+def test_a_line_that_is_cut_inside_a_quotation_closes_it() -> None:
+    text = f"It crashed: {quote('some words and more', 100)}. Mend it."
+    assert one_line(text, 20) == f"It crashed: {QUOTE_OPENS}some wo{QUOTE_CLOSES}..."
+    assert one_line(text, 40) == f"{text[:40]}..."
+    assert one_line(" a\n b ", 3) == "a b"
 
 
 @given(HOSTILE, st.integers(10, 200))
