@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,8 @@ from autoagent_mcp.night import leftovers
 _POLL_SEC = 0.5
 _BURIAL_SEC = 0.05
 _LOG_LIMIT_BYTES = 1_000_000_000
+_TIED = (sys.executable, "-IS", str(Path(__file__).with_name("tied.py"))) if sys.platform == "linux" else ()
+_INSTALL = "Install it, or name it with its path."
 
 
 async def run(
@@ -61,21 +65,23 @@ async def run(
 
 
 async def _started(command: list[str], log: Path, folder: Path, variables: Mapping[str, str]) -> Process:
+    env = {**os.environ, **variables}
+    program = folder / command[0] if os.sep in command[0] else command[0]
+    if shutil.which(program, path=env.get("PATH")) is None:
+        raise SetupError(f"{command[0]} cannot be started: there is no such program.", _INSTALL)
     try:
         with log.open("ab") as file:  # so that it can be emptied meanwhile
             return await anyio.open_process(
-                command,
+                [*_TIED, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 cwd=folder,
-                env={**os.environ, **variables},
+                env=env,
                 start_new_session=True,
             )
     except OSError as error:
-        raise SetupError(
-            f"{command[0]} cannot be started: {error.strerror}.", "Install it, or name it with its path."
-        ) from error
+        raise SetupError(f"{command[0]} cannot be started: {error.strerror}.", _INSTALL) from error
 
 
 async def _outlived(process: Process, log: Path, over: Callable[[], str]) -> bool:

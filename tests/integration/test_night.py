@@ -147,6 +147,18 @@ async def test_a_signal_ends_the_night_and_all_of_the_client(workspace: Workspac
     assert with_argument(str(workspace.state)) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+async def test_a_night_that_is_killed_takes_its_client_along(workspace: Workspace) -> None:
+    """It would work and spend past the hour."""
+    workspace.state.mkdir()
+    script = f"import pathlib, time; pathlib.Path({str(workspace.state)!r}, 'ready').touch(); time.sleep(600)"
+    process = night(workspace, *QUICK, "--", sys.executable, "-c", script)
+    await until((workspace.state / "ready").exists)
+    process.kill()
+    process.communicate(timeout=60)
+    await until(lambda: not with_argument(str(workspace.state)))
+
+
 def test_the_hour_ends_the_night(workspace: Workspace) -> None:
     workspace.state.mkdir()
     process = night(workspace, *QUICK, "--hours", "0.0006", *stubborn(workspace))
