@@ -172,7 +172,7 @@ class Guide:
     async def _after_duel(self, record: RunRecord) -> str:
         judgement = self._record.book.judged(record.run.id)
         if judgement is None:
-            again = "Call keep_change" if record.run.kind is RunKind.CONFIRM else "Run autoagent-mcp review"
+            again = "Call keep_change" if record.run.kind is RunKind.CONFIRM else "A person calls autoagent-mcp review"
             return f"It is not decided yet. {again} again: only what is missing is run."
         following = await self._improve()
         if record.run.kind is not RunKind.REVIEW:

@@ -23,6 +23,7 @@ _OURS = {"autoagent-mcp", "autoagent_mcp"}
 _PERSONS = {
     "accept-changes": "accepts changes from outside",
     "promote": "hands the winner over",
+    "review": "shows what the hidden tasks gave",
     "--undo": "takes back a person's stop",
 }
 

@@ -32,7 +32,7 @@ Say what came of the experiments in this workspace. Change nothing and start no 
    few of their traces; compare_traces shows where a trial that passed and one that failed part.
 4. What it cost, and what is left of the budget.
 5. What a person should do now: tasks that look broken or too easy, notices to act on, `autoagent-mcp review` where
-   keeps are provisional, and what to write into program.md for the next night.
+   the incumbent has none (that is for the person to call), and what to write into program.md for the next night.
 
 Be short, and say which numbers come from which run.
 """

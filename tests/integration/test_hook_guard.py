@@ -163,6 +163,7 @@ def test_a_fixed_section_that_was_broken_may_be_put_back(folder: Path) -> None:
         "uv run autoagent-mcp accept-changes --yes",
         "python -m autoagent_mcp stop --undo",
         "autoagent-mcp promote --branch winner --anyway",
+        "cd .. && autoagent-mcp --workspace workspace review > said.txt",
         "cat <<<EOF\nrm -rf tasks\nEOF",
         f"{20_000 * 'cat <<A; '}\nrm -rf tasks",  # a second, where each would be followed to the end
     ],
