@@ -26,8 +26,9 @@ from autoagent_mcp.workspace import Workspace
 
 _PATH = "/mcp"
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
-_MAX_SESSIONS = 32
+_MAX_SESSIONS = 128
 _SESSION_IDLE_SEC = 1800.0
+"""A session whose client was killed keeps its place for so long."""
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
