@@ -28,7 +28,7 @@ def has_ended(pid: int) -> bool:
     """Tell whether a process has ended, buried or not."""
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # also while it is being read
         return True
 
 
