@@ -145,10 +145,10 @@ class BusyError(AutoagentError):
 
 
 class UnknownNameError(AutoagentError):
-    """No such task, run, trial or experiment.
+    """No such task, run, trial, experiment or status of one.
 
     Args:
-        kind: What was looked for, as a word: "task", "run", "trial", "experiment".
+        kind: What was looked for, as a word: "task", "run", "trial", "experiment", "status".
         name: The name as it was given.
         known: The names that exist; the three nearest are offered.
     """

@@ -35,7 +35,7 @@ def ledger(
     ] = None,
     *,
     state: Annotated[
-        str, typer.Option("--status", help="Only what became so: kept, refused, reverted, undecided, ...")
+        str, typer.Option("--status", help="Only what became so: kept (also provisionally), refused, reverted, ...")
     ] = "",
     last: Annotated[int, typer.Option(min=0, help="Only so many, the newest; 0: all.")] = 0,
     as_json: AsJson = False,

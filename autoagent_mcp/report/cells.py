@@ -7,12 +7,17 @@ from collections.abc import Mapping
 
 from autoagent_mcp.models.experiment import Experiment
 from autoagent_mcp.models.run import Run
-from autoagent_mcp.models.trial import Arm
+from autoagent_mcp.models.trial import Arm, Trial
 
 SOLVED, FLAKY, FAILED, UNMEASURED = "s", "f", "x", "."
 """Passed always, sometimes, never; no trial that counts."""
 _BETTER = {SOLVED: "S", FLAKY: "F"}
 _WORSE = {FLAKY: "G", FAILED: "X"}
+
+
+def tried(run: Run, experiment: int, trial: Trial) -> int:
+    """Return whose harness a trial of an experiment's run tried: in a duel the opponent has trials, too."""
+    return run.duel.opponent if run.duel is not None and trial.arm is Arm.INCUMBENT else experiment
 
 
 class Cells:
@@ -22,11 +27,10 @@ class Cells:
         self._found: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
 
     def add(self, run: Run, experiment: int) -> None:
-        """Take in a run's trials; in a duel the incumbent's own are the opponent's."""
+        """Take in a run's trials."""
         for trial in run.trials:
             if trial.counts:
-                is_others = run.duel is not None and trial.arm is Arm.INCUMBENT
-                of_harness = self._found[run.duel.opponent if run.duel and is_others else experiment]
+                of_harness = self._found[tried(run, experiment, trial)]
                 passed, attempts = of_harness.get(trial.task, (0, 0))
                 of_harness[trial.task] = (passed + trial.passed, attempts + 1)
 

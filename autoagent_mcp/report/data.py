@@ -13,9 +13,9 @@ import anyio.to_thread
 from autoagent_mcp.errors import RepoError
 from autoagent_mcp.models.experiment import Experiment
 from autoagent_mcp.models.run import Run, RunState
-from autoagent_mcp.models.trial import Arm, Trial
+from autoagent_mcp.models.trial import Trial
 from autoagent_mcp.report import diffs
-from autoagent_mcp.report.cells import Cells
+from autoagent_mcp.report.cells import Cells, tried
 from autoagent_mcp.report.headline import spent
 from autoagent_mcp.report.overview import facts, overview, parent_of, statuses
 from autoagent_mcp.report.reading import Reading
@@ -75,10 +75,8 @@ class PageData:
         self._runs.append(self._run(run, experiment))
         self._cells.add(run, experiment)
         for trial in run.trials:
-            is_others = run.duel is not None and trial.arm is Arm.INCUMBENT
-            owner = run.duel.opponent if run.duel and is_others else experiment
             task = self._tasks.setdefault(trial.task, len(self._tasks))
-            self._trials.append(_trial_row(trial, number, task, owner, traces.get(trial.id)))
+            self._trials.append(_trial_row(trial, number, task, tried(run, experiment, trial), traces.get(trial.id)))
 
     async def document(self) -> Json:
         """Return all of it."""

@@ -17,6 +17,11 @@ from autoagent_mcp.report.intervals import Interval, difference, pass_rate
 
 Json = dict[str, Any]
 
+STATUSES = (
+    "baseline", "kept", "kept (provisional)", "rolled back", "refused", "undecided", "reverted", "crashed", "open",
+)  # fmt: skip
+"""What `status` returns."""
+
 
 def status(experiment: Experiment, book: Book, past: frozenset[int]) -> str:
     """Return what became of an experiment, in one or two words.
@@ -78,6 +83,7 @@ def _side(experiment: Experiment, rate: Interval) -> Json:
         "n": experiment.n,
         "description": experiment.description,
         "is_provisional": experiment.is_provisional,
+        "is_judged": experiment.judgement is not None,
         "interval": rate,
         "passed": score.passed if score else 0,
         "trials": score.trials if score else 0,

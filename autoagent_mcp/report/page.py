@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from autoagent_mcp._text import clean
+
 GENERATOR = '<meta name="generator" content="autoagent-mcp report">'
 """By this line a page is known for one of ours."""
 
@@ -61,7 +63,7 @@ def page(title: str, document: dict[str, Any] | None) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{rules}">\n',
             f'{GENERATOR}\n<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n',
-            f'<title>{html.escape(title)}: report</title>\n<link rel="icon" href="data:,">\n',
+            f'<title>{html.escape(clean(title))}: report</title>\n<link rel="icon" href="data:,">\n',
             *(f"<style>{style}</style>\n" for style in styles),
             '</head>\n<body>\n<div id="app"></div>\n<noscript>This page needs JavaScript.</noscript>\n',
             f'<script type="application/octet-stream" id="data">{packed}</script>\n',

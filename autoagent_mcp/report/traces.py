@@ -6,6 +6,7 @@ A script is one call for each trial with base64 of gzipped JSON: nothing that ca
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import itertools
 import json
@@ -58,15 +59,22 @@ def _trajectory(path: str) -> bytes:
     if not (data.startswith(b"{") and data.rstrip().endswith(b"}")):  # broken off, as by a full disk
         return b"null"
     if b"NaN" in data or b"Infinity" in data:  # a model may say what JSON in a browser does not know
-        data = json.dumps(json.loads(data, parse_constant=str)).encode()
+        return _without_constants(data)
     return data
+
+
+def _without_constants(data: bytes) -> bytes:
+    try:
+        return json.dumps(json.loads(data, parse_constant=str)).encode()
+    except (ValueError, RecursionError):  # damaged, or with numbers or nesting beyond what can be read
+        return b"null"
 
 
 def _files(folder: str) -> list[dict[str, Any]]:
     """Return what else lies in a trial's folder: path, size and, where it is text, what it says."""
     found: list[dict[str, Any]] = []
     left = TRIAL_LIMIT_BYTES
-    for path, size in itertools.islice(_listed(folder, ""), _MOST_FILES):
+    for path, size in itertools.islice(_listed(folder), _MOST_FILES):
         shown = min(size, FILE_LIMIT_BYTES)
         text = ("" if not size else _text(f"{folder}/{path}", size)) if shown <= left else None
         left -= shown if text is not None else 0
@@ -74,15 +82,24 @@ def _files(folder: str) -> list[dict[str, Any]]:
     return found
 
 
-def _listed(folder: str, below: str) -> Iterator[tuple[str, int]]:
-    """Yield the regular files; a link made in a sandbox could lead anywhere, so none is followed."""
-    with os.scandir(f"{folder}/{below}") as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _listed(folder, f"{below}{entry.name}/")
-        elif entry.is_file(follow_symlinks=False) and (below or entry.name not in _RECORDS):
-            yield below + entry.name, entry.stat(follow_symlinks=False).st_size
+def _listed(folder: str) -> Iterator[tuple[str, int]]:
+    """Yield the regular files; a link made in a sandbox could lead anywhere, so none is followed.
+
+    What cannot be looked at, such as a path too long for the kernel or a file that just went, is left out.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(f"{folder}/{below}") as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        waiting += [f"{below}{entry.name}/" for entry in reversed(found) if entry.is_dir(follow_symlinks=False)]
+        for entry in found:
+            if entry.is_file(follow_symlinks=False) and (below or entry.name not in _RECORDS):
+                with contextlib.suppress(OSError):
+                    yield below + entry.name, entry.stat(follow_symlinks=False).st_size
 
 
 def _text(path: str, size: int) -> str | None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from autoagent_mcp.errors import RepoError, UnknownNameError
 from autoagent_mcp.models.experiment import Experiment
 from autoagent_mcp.report import diffs
+from autoagent_mcp.report.headline import STATUSES
 from autoagent_mcp.report.overview import facts, parent_of, statuses
 from autoagent_mcp.report.reading import Reading, open_reading
 from autoagent_mcp.terminal.show import NONE, STATE_STYLES, block, console, grid, line, rate, usd, write_json
@@ -32,14 +33,17 @@ async def show_ledger(workspace: Workspace, number: int | None, *, state: str, l
     Args:
         workspace: Whose.
         number: The one experiment that is wanted; None for all.
-        state: Only those that became this; "" for all.
+        state: Only those that became this, provisionally or not; "" for all.
         last: At most so many, the newest; 0 for all.
         as_json: Whether to write JSON for scripts.
 
     Raises:
         LedgerError: There is no ledger yet, or it cannot be read.
-        UnknownNameError: There is no such experiment.
+        UnknownNameError: There is no such experiment, or nothing can become so.
     """
+    known = {name.partition(" (")[0] for name in STATUSES}.union(STATUSES)
+    if state and state not in known:
+        raise UnknownNameError("status", state, sorted(known))
     async with open_reading(workspace) as reading:
         book = reading.book
         told = [facts(one, name, book) for one, name in zip(book.experiments, statuses(reading), strict=True)]
@@ -49,7 +53,7 @@ async def show_ledger(workspace: Workspace, number: int | None, *, state: str, l
             diff = await _diff(reading, book.experiments[number])
             _write_one({**told[number], "runs": list(book.experiments[number].runs), "diff": diff}, as_json=as_json)
             return
-    found = [one for one in told if state in {"", one["status"]}][-last:]
+    found = [one for one in told if state in {"", one["status"], one["status"].partition(" (")[0]}][-last:]
     if as_json:
         write_json(found)
     else:

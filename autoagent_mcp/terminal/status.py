@@ -113,7 +113,8 @@ def _scores(head: Json) -> list[tuple[str, RenderableType]]:
         return [*rows, ("incumbent", line("the baseline: nothing was kept yet"))]
     points, low, high = gain["interval"]
     how = f"pairs of run {gain['run']}" if gain["how"] == "pairs" else "the two scores"
-    surety = "provisional" if incumbent["is_provisional"] else "kept for good"
+    kept = "provisional" if incumbent["is_provisional"] else "kept for good"
+    surety = kept if incumbent["is_judged"] else "decided by one run"
     rows += [
         ("incumbent", line(f"{_side(incumbent)}, #{incumbent['n']}, {surety}: {incumbent['description']}")),
         ("gain", line(f"{points:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}), from {how}", "bold")),

@@ -90,16 +90,19 @@ def _write_head(out: Console, run: Run, trials: Sequence[Trial]) -> None:
     for note in (*trial.cheats, *trial.notices):
         table.add_row("note", line(note))
     if len(trials) > 1:
-        others = ", ".join(f"{one.id} ({'passed' if one.passed else 'failed'})" for one in trials[1:])
+        others = ", ".join(f"{one.id} ({_outcome(one)})" for one in trials[1:])
         table.add_row("others", line(others))
     out.print(table)
 
 
 def _ending(trial: Trial) -> str:
-    word = "passed" if trial.passed else "failed" if trial.counts else "measured nothing"
     reward = NONE if trial.reward is None else f"{trial.reward:g}"
     failure = f": {trial.failure.cause.value}. {trial.failure.detail}" if trial.failure else ""
-    return f"{word}, reward {reward}{failure}"
+    return f"{_outcome(trial)}, reward {reward}{failure}"
+
+
+def _outcome(trial: Trial) -> str:
+    return "passed" if trial.passed else "failed" if trial.counts else "measured nothing"
 
 
 def _write_step(out: Console, number: int, step: Json, limit_chars: int) -> None:

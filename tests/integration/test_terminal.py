@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.labs import REFLECTION, FakeMeasure, edit, make_lab_workspace, measured, opened
+from support.labs import REFLECTION, FakeMeasure, agent_py, edit, make_lab_workspace, measured, opened
+from support.workspaces import ANSWER_TASK, make_workspace
 
 from autoagent_mcp.errors import LedgerError, UnknownNameError
 from autoagent_mcp.models.status import Status
@@ -87,6 +88,31 @@ async def test_a_workspace_without_a_ledger_and_one_without_a_keep(
     assert capsys.readouterr().out == "None.\n"
     with pytest.raises(UnknownNameError, match="no experiment named '1'"):
         await show_ledger(workspace, 1, state="", last=0, as_json=False)
+    with pytest.raises(UnknownNameError, match=r"no status named 'keep'.*nearest are: kept"):
+        await show_ledger(workspace, None, state="keep", last=0, as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "surety"),
+    [("seed", "kept", "decided by one run"), ("evidence", "kept (provisional)", "provisional")],
+)
+async def test_how_sure_a_keep_is_gets_told_and_all_of_them_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: str, status: str, surety: str
+) -> None:
+    names = [f"task{number:02}" for number in range(24)]
+    settings, tasks = f'[decision]\nrule = "{rule}"\n', dict.fromkeys(names, ANSWER_TASK)
+    workspace = make_workspace(tmp_path / "work", agent=agent_py(*names[:4]), tasks=tasks, settings=settings)
+    async with opened(workspace) as lab:
+        await measured(lab)
+        workspace.agent.write_text(agent_py(*names[:9]), encoding="utf-8")
+        await measured(lab)
+        asked = await lab.keep(REFLECTION, "The tasks' names stand for what it can do.")
+        if asked.run is not None:
+            await lab.wait(asked.run.id, 20)
+    await show_ledger(workspace, None, state="kept", last=0, as_json=True)
+    assert [(one["n"], one["status"]) for one in json.loads(capsys.readouterr().out)] == [(1, status)]
+    await show_status(workspace, as_json=False)
+    assert f"#1, {surety}: Try" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])

@@ -83,7 +83,7 @@
         "footer",
         {},
         written,
-        el("p", {}, "Keys: 1 to 4 views, / search, ← → experiments and cells, Enter open, t light or dark. Texts of models and sandboxes are shown as they came, as text."),
+        el("p", {}, "Keys: 1 to 4 views, / search, ← → experiments and cells, Enter open, t light or dark. What models and sandboxes said is shown as text, without escapes and what cannot be seen."),
       ),
     ];
   };

@@ -43,9 +43,9 @@
     gain.how === "pairs" ? `from pairs side by side (run ${gain.run}, evidence ${gain.evidence.toFixed(1)})` : "from the two scores";
 
   const badge = (incumbent, isSame) => {
-    const { el, data } = autoagent;
+    const { el } = autoagent;
     if (isSame) return el("span", { class: "badge" }, "baseline only");
-    if (!data.experiments[incumbent.n].judgement) return el("span", { class: "badge warn" }, "◐ decided by one run");
+    if (!incumbent.is_judged) return el("span", { class: "badge warn" }, "◐ decided by one run");
     return incumbent.is_provisional
       ? el("span", { class: "badge warn" }, "◐ provisional")
       : el("span", { class: "badge good" }, "✓ confirmed");
