@@ -83,6 +83,6 @@ class _Guarded:
         if headers.get("origin", f"http://{host}") != f"http://{host}":
             return PlainTextResponse("Other sites may not ask this server.\n", 403)
         # In constant time, so that how long a refusal takes tells nothing of the token.
-        if not hmac.compare_digest(path.split("/")[1].encode(), self._token):
+        if not hmac.compare_digest(path.removeprefix("/").partition("/")[0].encode(), self._token):
             return PlainTextResponse("The address with its token is where this server was started.\n", 404)
         return None

@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 from collections.abc import Generator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -160,3 +162,11 @@ def test_nothing_can_be_sent(address: str, method: str) -> None:
 @pytest.mark.parametrize("path", ["traces/0001/99.js", "traces/..%2f0001/0.js", "traces/0001/-1.js", "ledger.sqlite3"])
 def test_no_other_file_is_given(address: str, path: str) -> None:
     assert httpx2.get(address + path).status_code == 404
+
+
+@pytest.mark.parametrize("target", ["*", "?", "x"])
+def test_what_is_no_path_has_no_token(address: str, target: str) -> None:
+    connection = HTTPConnection("127.0.0.1", urlsplit(address).port or 0, timeout=30)
+    with closing(connection):
+        connection.request("OPTIONS", target)
+        assert connection.getresponse().status == 404

@@ -57,3 +57,7 @@ def test_the_policy_names_each_script_and_nothing_else() -> None:
     assert text.count("<script") == len(SCRIPTS) + 1
     assert "unsafe" not in policy
     assert re.findall(r"\son\w+=", text.split("</head>")[0]) == []
+
+
+def test_a_workspace_whose_name_is_no_text_has_a_page() -> None:
+    assert "<title>work&lt;&amp;: report</title>" in page("work\udcff<&", {}).encode().decode()

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,22 @@ def test_no_link_pipe_or_device_is_followed(files: TrialFiles, tmp_path: Path) -
     assert document(files) == {"trial": json.loads(TRIAL.model_dump_json()), "trajectory": None, "files": []}
 
 
+def test_a_folder_deeper_than_any_path_may_be_long_hides_nothing_else(files: TrialFiles, tmp_path: Path) -> None:
+    (files.verifier / "reward.txt").write_text("1\n", encoding="utf-8")
+    files.artifacts.mkdir()
+    deepest = os.open(files.artifacts, os.O_RDONLY)
+    for _ in range(2_100):
+        os.mkdir("d", dir_fd=deepest)
+        below = os.open("d", os.O_RDONLY, dir_fd=deepest)
+        os.close(deepest)
+        deepest = below
+    os.close(deepest)
+    try:
+        assert [file["path"] for file in document(files)["files"]] == ["verifier/reward.txt"]
+    finally:  # beyond what shutil can remove
+        subprocess.run(["rm", "-rf", str(tmp_path / "one__1")], check=True)
+
+
 def test_of_a_long_file_both_ends_are_shown_and_of_binary_ones_none(files: TrialFiles) -> None:
     (files.verifier / "long.txt").write_bytes(b"a" + b"-" * FILE_LIMIT_BYTES + b"z")
     (files.verifier / "program").write_bytes(b"\x7fELF\0")
@@ -76,6 +93,12 @@ def test_of_a_long_file_both_ends_are_shown_and_of_binary_ones_none(files: Trial
 def test_numbers_that_a_browser_does_not_read_become_text(files: TrialFiles) -> None:
     files.trajectory.write_text('{"steps": [NaN, -Infinity, "NaN"]}', encoding="utf-8")
     assert document(files)["trajectory"] == {"steps": ["NaN", "-Infinity", "NaN"]}
+
+
+@pytest.mark.parametrize("rest", ["broken", "1" * 5_000, "[" * 100_000 + "]" * 100_000])
+def test_such_a_trace_that_cannot_be_read_is_none(files: TrialFiles, rest: str) -> None:
+    files.trajectory.write_text(f'{{"steps": [NaN, {rest}]}}', encoding="utf-8")
+    assert document(files)["trajectory"] is None
 
 
 def test_a_trial_whose_folder_is_gone_has_no_trace(files: TrialFiles) -> None:
