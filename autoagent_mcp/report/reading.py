@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
+from pydantic import ValidationError
 
 from autoagent_mcp import config as config_file
 from autoagent_mcp.config import Config
@@ -104,9 +105,16 @@ class Reading:
     def _in_folders(self) -> set[str]:
         return {path.parent.name for path in self.workspace.runs.glob("*/run.json")}
 
+    def _load(self, run_id: str) -> Run | None:
+        """Read a run from its folder; None where that is gone, or damaged as by a full disk."""
+        try:
+            return load(self.workspace, run_id)
+        except (OSError, ValidationError):
+            return None
+
     async def _run(self, run_id: str, *, is_in_folder: bool) -> ReadRun | None:
         record = self.book.runs.get(run_id)
-        going = await anyio.to_thread.run_sync(load, self.workspace, run_id, limiter=_disk) if is_in_folder else None
+        going = await anyio.to_thread.run_sync(self._load, run_id, limiter=_disk) if is_in_folder else None
         if going is not None and (record is None or going.state is RunState.RUNNING):
             experiment = self.book.by_tree(going.candidate)
             return ReadRun(going, experiment.n) if experiment else None

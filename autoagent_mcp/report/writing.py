@@ -26,7 +26,7 @@ from autoagent_mcp.report.page import GENERATOR, page
 from autoagent_mcp.report.reading import open_reading
 from autoagent_mcp.workspace import Workspace
 
-_INDEX = "index.html"
+_INDEX, _TRACES = "index.html", "traces"
 _NEW = "new"
 _OTHER = "Name another folder: --out."
 _HEAD_CHARS = 10_000
@@ -144,24 +144,26 @@ def _write_some(workspace: Workspace, run_id: str, trials: Sequence[Trial], star
 
 def _scratch(folder: Path) -> tuple[Path, Path]:
     """Return the folder's whole path, and beside it one to write to, if what is there may be replaced."""
-    folder = folder.resolve()
-    if not _is_free(folder):
-        raise ReportError(f"{folder} is there already and is no page of ours.", _OTHER)
     try:
+        folder = folder.resolve()
+        if not _is_free(folder):
+            raise ReportError(f"{folder} is there already and is no page of ours, or not only that.", _OTHER)
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         (scratch / _NEW).mkdir()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, as pathlib tells them
         raise _refused(folder, error) from error
     return folder, scratch
 
 
 def _is_free(folder: Path) -> bool:
-    """Tell whether there is nothing at this place, an empty folder, or a page of ours."""
+    """Tell whether there is nothing at this place, an empty folder, or a page of ours with nothing beside it."""
     if not folder.exists():
         return True
     if not folder.is_dir() or not any(folder.iterdir()):
         return folder.is_dir()
+    if any(path.name not in {_INDEX, _TRACES} for path in folder.iterdir()):
+        return False
     index = folder / _INDEX
     return index.is_file() and GENERATOR in index.read_text(encoding="utf-8", errors="replace")[:_HEAD_CHARS]
 
@@ -172,5 +174,5 @@ def _replace(folder: Path, scratch: Path) -> None:
     (scratch / _NEW).rename(folder)
 
 
-def _refused(folder: Path, error: OSError) -> ReportError:
+def _refused(folder: Path, error: OSError | RuntimeError) -> ReportError:
     return ReportError(f"The page cannot be written to {folder}: {error}.", _OTHER)

@@ -52,7 +52,7 @@ async def show_trace(workspace: Workspace, run_id: str, name: str, *, is_whole: 
             f"The trace of trial {trials[0].id} of run {run.id} is not on disk any more; its score is in the ledger.",
             "Read another run's traces.",
         )
-    told = json.loads(await anyio.to_thread.run_sync(traces.document, trials[0], files))
+    told = _read(await anyio.to_thread.run_sync(traces.document, trials[0], files), str(files.trajectory))
     if as_json:
         write_json(told)
         return
@@ -66,6 +66,13 @@ async def show_trace(workspace: Workspace, run_id: str, name: str, *, is_whole: 
             out.print()
             out.print(line(f"== {file['path']}", "bold"))
             out.print(block(clip(file["text"], limit)))
+
+
+def _read(document: bytes, path: str) -> Json:
+    try:
+        return json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise LedgerError(f"The trace cannot be read: {path} is damaged.", "Read another trial's trace.") from error
 
 
 def _named(run: Run, name: str) -> Sequence[Trial]:

@@ -164,15 +164,37 @@ async def test_a_page_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     async with opened(workspace) as lab:
         await measured(lab, "baseline")
     await write_report(workspace, tmp_path / "page")
-    (tmp_path / "page" / "old.txt").touch()
+    (tmp_path / "page" / "traces" / "old.js").touch()
     words = [sys.executable, "-m", "autoagent_mcp", "--workspace", str(workspace.folder), "report", "--out", "page"]
     said = (await anyio.run_process(words, cwd=tmp_path)).stdout.decode().splitlines()
     assert said[0].startswith("Experiments: 1, trials: 4, traces: 4. The page has 0.")
     assert said[1] == str(tmp_path / "page" / "index.html")
     assert {path.name for path in (tmp_path / "page").iterdir()} == {"index.html", "traces"}
+    assert not (tmp_path / "page" / "traces" / "old.js").exists()
+    (tmp_path / "page" / "mine.txt").touch()
+    with pytest.raises(ReportError, match="or not only that"):
+        await write_report(workspace, tmp_path / "page")
+    assert (tmp_path / "page" / "mine.txt").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine", encoding="utf-8")
     with pytest.raises(ReportError, match="no page of ours"):
         await write_report(workspace, tmp_path / "mine")
     assert (tmp_path / "mine" / "index.html").read_text(encoding="utf-8") == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"work", "page", "mine"}
+
+
+async def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("circle", "x" * 300):
+        with pytest.raises(ReportError, match="cannot be written"):
+            await write_report(make_lab_workspace(tmp_path / f"work-{len(name)}", "apple"), tmp_path / name)
+
+
+async def test_a_damaged_run_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    workspace = make_lab_workspace(tmp_path / "work", "apple")
+    async with opened(workspace) as lab:
+        await measured(lab, "baseline")
+    write_tree(workspace.runs, {"0002/run.json": '{"id', "0001/run.json": "{"})
+    assert [(one["id"], one["spent"]["model_calls"] > 0) for one in (await written(workspace))["runs"]] == [
+        ("0001", True)
+    ]

@@ -16,6 +16,7 @@ from autoagent_mcp.errors import LedgerError, UnknownNameError
 from autoagent_mcp.models.status import Status
 from autoagent_mcp.terminal.ledger import show_ledger
 from autoagent_mcp.terminal.status import show_status
+from autoagent_mcp.terminal.trace import show_trace
 from autoagent_mcp.workspace import Workspace
 
 
@@ -130,3 +131,12 @@ async def test_a_table_is_as_wide_as_the_terminal(
     assert max(map(len, lines)) <= columns
     assert "zebra" in " ".join(lines)
     assert ("cost" in lines[0], "2/4 50 %" in " ".join(lines)) == (columns > 40, columns == 200)
+
+
+@pytest.mark.parametrize("damaged", ['{"steps" []}', '{"steps": ' + "[" * 100_000 + "]" * 100_000 + "}"])
+async def test_a_damaged_trace_is_told_as_such(workspace: Workspace, damaged: str) -> None:
+    async with opened(workspace) as lab:
+        await measured(lab)
+    workspace.trial("0001", "apple__1").trajectory.write_text(damaged, encoding="utf-8")
+    with pytest.raises(LedgerError, match="trace cannot be read"):
+        await show_trace(workspace, "1", "apple", is_whole=False, as_json=False)
