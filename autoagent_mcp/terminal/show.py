@@ -62,3 +62,4 @@ def usd(cost: float | None, *, is_known: bool = True) -> str:
 def write_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Write JSON in ASCII, so that nothing in it moves a terminal's cursor."""
     sys.stdout.write(json.dumps(value, indent=1).replace("\x7f", "\\u007f") + "\n")
+    sys.stdout.flush()  # a reader that is gone is noticed here, where it ends the command in silence

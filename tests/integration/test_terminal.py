@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from support.labs import REFLECTION, FakeMeasure, agent_py, edit, make_lab_workspace, measured, opened
 from support.workspaces import ANSWER_TASK, make_workspace
@@ -140,3 +142,18 @@ async def test_a_damaged_trace_is_told_as_such(workspace: Workspace, damaged: st
     workspace.trial("0001", "apple__1").trajectory.write_text(damaged, encoding="utf-8")
     with pytest.raises(LedgerError, match="trace cannot be read"):
         await show_trace(workspace, "1", "apple", is_whole=False, as_json=False)
+
+
+@pytest.mark.parametrize("command", [["ledger", "--json"], ["ledger"]])
+async def test_a_reader_that_goes_away_ends_it_in_silence(workspace: Workspace, command: list[str]) -> None:
+    async with opened(workspace) as lab:
+        await measured(lab)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "autoagent_mcp", "--workspace", str(workspace.folder), *command]
+    try:
+        ended = await anyio.run_process(words, stdout=write, check=False, env=buffered)
+    finally:
+        os.close(write)
+    assert ended.stderr == b""
