@@ -11,6 +11,7 @@ import pytest
 from mcp import Client
 from mcp.types import Implementation
 from support.clients import Era, caller
+from support.processes import until
 from support.workspaces import ANSWER_TASK, NO_MODEL, harness, make_workspace
 
 from autoagent_mcp import __version__
@@ -117,20 +118,25 @@ async def test_a_wait_that_the_client_would_not_bear_is_lowered_with_a_word(tmp_
 
 async def test_all_who_wait_for_a_run_hear_of_its_end(tmp_path: Path) -> None:
     answers: list[dict[str, Any]] = []
+    waiting: set[int] = set()
     async with Client(build_server(sleeping(tmp_path))) as client:
         call = caller(client)
         run = (await call("run_suite", description="the baseline", wait_sec=0))["run"]
 
-        async def wait(tool: str, **arguments: Any) -> None:  # noqa: ANN401 - JSON
-            answers.append(await call(tool, wait_sec=100, **arguments))
+        async def wait(number: int, tool: str, **arguments: Any) -> None:  # noqa: ANN401 - JSON
+            async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - MCP's
+                waiting.add(number)
 
-        with anyio.fail_after(60):
-            async with anyio.create_task_group() as group:
-                group.start_soon(lambda: wait("wait_run", run=run))
-                group.start_soon(lambda: wait("wait_run", run=run))
-                group.start_soon(lambda: wait("run_suite", description="the same"))
-                await anyio.lowlevel.checkpoint()
-                await call("cancel_run", run=run)
+            found = await client.call_tool(tool, {"wait_sec": 45, **arguments}, progress_callback=hear)
+            assert found.structured_content is not None
+            answers.append(found.structured_content)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: wait(1, "wait_run", run=run))
+            group.start_soon(lambda: wait(2, "wait_run", run=run))
+            group.start_soon(lambda: wait(3, "run_suite", description="the same"))
+            await until(lambda: len(waiting) == 3)
+            await call("cancel_run", run=run)
     assert [(one["run"], one["state"]) for one in answers] == [(run, "cancelled")] * 3
 
 
