@@ -301,11 +301,11 @@ async def test_a_pull_that_is_past_its_time_does_not_go_on(
 
 
 async def test_loose_files_beside_an_image_lie_in_the_workdir(backend: Backend, tmp_path: Path) -> None:
-    config = f"[environment]\ndocker_image = '{BASE}'\nworkdir = '/work/here'\n"
+    config = f"[environment]\ndocker_image = '{BASE}'\nworkdir = '/srv/here'\n"
     files = {"environment/data/a": "1", "environment/run.sh": "#!/bin/sh\necho ran\n"}
     task = make_task(tmp_path / "task", None, config=config, files=files)
     (task.folder / "environment" / "run.sh").chmod(0o755)
-    assert await look(backend, task, "cd /work/here && ./run.sh && find . -type f | sort && stat -c %u run.sh") == (
+    assert await look(backend, task, "cd /srv/here && ./run.sh && find . -type f | sort && stat -c %u run.sh") == (
         "ran\n./.keep\n./data/a\n./run.sh\n0\n"
     )
     assert (await backend.prepare(task)).id == BASE

@@ -154,3 +154,19 @@ async def measured(lab: Lab, description: str = "Try something") -> Run:
     run = await lab.start_suite(description)
     with anyio.fail_after(20):
         return await lab.wait(run.id, 20)
+
+
+class HoldsHidden(FakeMeasure):
+    """Begins with the hidden tasks only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_hidden = anyio.Event()
+        self.may_go_on = anyio.Event()
+
+    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
+        """Measure."""
+        if "Hidden" in request.description:
+            self.asked_hidden.set()
+            await self.may_go_on.wait()
+        return await super().__call__(request, bench, report)

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import TaskStatus
-from support.labs import REFLECTION, FakeMeasure, edit, make_lab_workspace, measured, opened
+from support.labs import REFLECTION, FakeMeasure, HoldsHidden, edit, make_lab_workspace, measured, opened
 from support.workspaces import ANSWER_TASK, commit_all, write_tree
 
 from autoagent_mcp import config as config_file
@@ -16,27 +16,10 @@ from autoagent_mcp.experiment.hidden import open_hidden
 from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Outcome
 from autoagent_mcp.models.run import Run, RunState
-from autoagent_mcp.run.bench import Bench, open_bench
-from autoagent_mcp.run.run import Report, RunRequest
+from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.workspace import Workspace
 
 SETTINGS = '[run]\nbackend = "bubblewrap"\n[decision]\nrule = "evidence"\n[split]\n'
-
-
-class Measures(FakeMeasure):
-    """Measures the hidden tasks without end, until `gate` is set, and then as the fake does: none is passed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked_hidden = anyio.Event()
-        self.may_go_on = anyio.Event()
-
-    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
-        """Measure."""
-        if "Hidden" in request.description:
-            self.asked_hidden.set()
-            await self.may_go_on.wait()
-        return await super().__call__(request, bench, report)
 
 
 def made(folder: Path, split: str) -> Workspace:
@@ -63,7 +46,7 @@ async def asked(lab: Lab) -> Run:
 
 async def test_who_cancels_while_the_hidden_tasks_have_their_say_keeps_nothing(tmp_path: Path) -> None:
     workspace = made(tmp_path, "hidden_dir = '../aside'\n")
-    fake = Measures()
+    fake = HoldsHidden()
     async with opened(workspace, fake) as lab:
         await measured(lab)
         edit(workspace, "apple", "banana", "cherry", "damson")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.labs import REFLECTION, FakeMeasure, agent_py, edit, measured, opened
+from support.labs import REFLECTION, FakeMeasure, HoldsHidden, agent_py, edit, measured, opened
 from support.workspaces import ANSWER_TASK, commit_all, git, make_workspace, write_tree
 
 from autoagent_mcp import config as config_file
@@ -17,8 +17,7 @@ from autoagent_mcp.experiment.lab import Lab
 from autoagent_mcp.models.experiment import Judgement, Outcome
 from autoagent_mcp.models.run import Run, RunState
 from autoagent_mcp.report.reading import open_reading
-from autoagent_mcp.run.bench import Bench, open_bench
-from autoagent_mcp.run.run import Report, RunRequest
+from autoagent_mcp.run.bench import open_bench
 from autoagent_mcp.workspace import Workspace
 
 TASKS = tuple(f"t{number:02}" for number in range(20))
@@ -122,22 +121,6 @@ async def test_of_the_hidden_tasks_a_person_sees_the_pairs_and_the_ledger_one_bi
         assert reading.book.pending is None
     assert found is not None
     assert found.judgement == judgement
-
-
-class HoldsHidden(FakeMeasure):
-    """Begins with the hidden tasks only when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked_hidden = anyio.Event()
-        self.may_go_on = anyio.Event()
-
-    async def __call__(self, request: RunRequest, bench: Bench, report: Report, /) -> Run:
-        """Measure."""
-        if "Hidden" in request.description:
-            self.asked_hidden.set()
-            await self.may_go_on.wait()
-        return await super().__call__(request, bench, report)
 
 
 async def test_a_review_that_ended_before_the_hidden_tasks_had_their_say_lacks_only_that(workspace: Workspace) -> None:
